@@ -1,0 +1,125 @@
+"""Credentials as typed, frozen values: what a decrypted file becomes at its one door.
+
+A ``Secret`` holds a value that cannot be printed, formatted, pickled or turned into JSON; ``reveal()`` is the only
+way to it, and is called at the moment of sending.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NoReturn
+
+
+class Secret:
+    """A value that never shows itself."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value itself, for the wire and for nothing else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret cannot be pickled or copied")
+
+
+class Encryption(StrEnum):
+    """How the connection is protected."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordAuth:
+    """Login with a user name and a password."""
+
+    username: str
+    password: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth2Auth:
+    """Login with XOAUTH2; the access token is fetched at the moment of sending."""
+
+    username: str
+    grant: str
+    client_id: str
+    client_secret: Secret | None = None
+    refresh_token: Secret | None = None
+    tenant: str | None = None
+    token_url: str | None = None
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """``count`` messages in ``seconds`` seconds."""
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpCredential:
+    """An SMTP server and how to log in to it.
+
+    ``workspace`` and ``fingerprint`` (a keyed hash of the whole secret content) separate pooled connections:
+    a rotated password never meets an old connection. ``verify`` False stands for ``accept-unverified``.
+    Times are seconds.
+    """
+
+    workspace: str
+    name: str
+    fingerprint: str
+    host: str
+    port: int
+    encryption: Encryption
+    auth: PasswordAuth | OAuth2Auth | None = None
+    label: str = ""
+    provider: str = ""
+    verify: bool = True
+    min_tls: str = "1.2"
+    ca_pem: str | None = None
+    allow_plaintext_auth: bool = False
+    client_identifier: str | None = None
+    timeout_seconds: float = 30.0
+    max_connections: int = 5
+    max_messages: int = 100
+    idle_seconds: float = 30.0
+    chunking: int = 0
+    rates: tuple[Rate, ...] = ()
+    default_from: str | None = None
+    allowed_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpCredential:
+    """What an http node adds to a request: one header, already in its final form."""
+
+    workspace: str
+    name: str
+    header: str
+    value: Secret

@@ -1,0 +1,58 @@
+"""A mistake in a file, as data with a position: gathered, sorted, reported once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from runner.errors import ConfigurationError
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a file; line and column count from 1, the column in characters."""
+
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Diagnostic:
+    """One finding.
+
+    ``code`` is a code of SPEC section 7 where that section has one, else ``yaml``, ``schema``, ``template``,
+    ``reference``, ``credential`` or ``duplicate``. ``message`` is lower case without a full stop and quotes the
+    user's own words; ``hint`` says how to mend it and may be empty.
+    """
+
+    path: str
+    line: int
+    column: int
+    message: str
+    code: str
+    severity: Severity = "error"
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}: {self.severity}: {self.message} [{self.code}]"
+
+
+class Invalid(ConfigurationError):
+    """A file did not become a value; ``diagnostics`` say why, every one of them."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tidy(diagnostics)
+        super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
+
+
+def tidy(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Sort by place and drop doubles."""
+    return tuple(sorted(set(diagnostics)))
+
+
+def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
+    """Whether any of them is more than a warning."""
+    return any(diagnostic.severity == "error" for diagnostic in diagnostics)

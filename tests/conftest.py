@@ -1,0 +1,49 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORPORA = ROOT.parent / "shared" / "corpora"
+
+
+def corpus(relative: str) -> list[dict[str, object]]:
+    """The cases of one public corpus file, or one marked case that skips where the corpora are absent."""
+    path = CORPORA / relative
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+needs_corpora = pytest.mark.skipif(not CORPORA.is_dir(), reason="../shared/corpora is not here")
+
+
+def missing_tool(name: str, how: str) -> None:
+    """Skip a test for want of a tool, except in CI, where nothing may be skipped for that."""
+    text = f"{name} is not here: {how}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(text)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No variable of the person running the tests reaches flowpost, and no identity of theirs."""
+    for name in list(os.environ):
+        if name.startswith(("FLOWPOST_", "SOPS_")) or name in ("XDG_CONFIG_HOME", "NO_COLOR", "FORCE_COLOR"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "home"))
+    yield
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Async tests (``async def test_…``) run on asyncio."""
+    return "asyncio"
