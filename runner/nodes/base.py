@@ -1,7 +1,7 @@
 """The contract of a node type, and what a node may use while it runs.
 
-A node type is one module here and one schema of the same name in ``schemas/nodes``; there is nothing to register.
-The module ends with ``NODE = TheClass``.
+A node type is one module here and one schema of the same name in ``schemas/nodes``; there is nothing to
+register. The module ends with ``NODE = TheClass``.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Message:
 class Context:
     """What one attempt of one node may use and know.
 
-    ``key`` names the run, node and item: message ids derive from it. ``progress`` lives through the attempts of one
-    node, so that recipients who were served are not served again. With ``rehearsal`` nothing is sent.
+    ``key`` names the run, node and item: message ids derive from it. ``progress`` lives through the attempts
+    of one node, so that recipients who were served are not served again. With ``rehearsal`` nothing is sent.
     """
 
     key: tuple[str, ...]
@@ -80,7 +80,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A mistake in a parameter that can be seen without running: where in the parameters, and the error it is."""
+    """A mistake that shows without running: its place in the parameters, and the error it is."""
 
     pointer: tuple[str | int, ...]
     error: FlowpostError
@@ -94,14 +94,15 @@ class References:
     files: tuple[tuple[str, tuple[str | int, ...]], ...] = ()
 
 
+class NotRehearsed(Exception):
+    """The node would change the world, so a rehearsal skips it."""
+
+
 class NodeType(Protocol):
-    """Six members; a simple type takes the defaults by inheriting from it and writes ``parse`` and ``run``."""
+    """Five members; a simple type inherits the defaults and writes ``parse`` and ``run``."""
 
     RETRY: ClassVar[Retry] = Retry()
     """How often a transient failure is tried again when the flow does not say."""
-
-    SAFE: ClassVar[bool] = True
-    """Whether ``run`` may be called in a rehearsal; it must then heed ``ctx.rehearsal`` itself."""
 
     @classmethod
     def parse(cls, params: Mapping[str, object]) -> Self:
@@ -109,7 +110,11 @@ class NodeType(Protocol):
         ...
 
     async def run(self, ctx: Context) -> object:
-        """Do the work once and return the output; raises a FlowpostError."""
+        """Do the work once and return the output; raises a FlowpostError.
+
+        With ``ctx.rehearsal`` nothing that changes the world may happen; what cannot be done without raises
+        ``NotRehearsed``.
+        """
         ...
 
     @classmethod
@@ -151,7 +156,9 @@ def render(value: object, scope: Mapping[str, object]) -> object:
     return value
 
 
-def credential_reference(params: Mapping[str, object], kind: str) -> Iterator[tuple[str, str, tuple[str | int, ...]]]:
+def credential_reference(
+    params: Mapping[str, object], kind: str
+) -> Iterator[tuple[str, str, tuple[str | int, ...]]]:
     """The ``credential`` parameter, when it is there."""
     name = params.get("credential")
     if isinstance(name, str):
