@@ -1,0 +1,195 @@
+"""libyaml's complaint in words for a person: the classic mistakes, each with how to mend it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from yaml import MarkedYAMLError
+
+    from runner.source.text import Text
+
+_TEMPLATE = re.compile(r"<<|<%|\{\{|\{%|\{#")
+_COLON = re.compile(r":\s")
+
+
+def explain(text: Text, error: MarkedYAMLError) -> tuple[int, str, str]:
+    """Index, message and hint for ``error``."""
+    problem = error.problem or "not YAML"
+    context = error.context or ""
+    end = len(text.content)
+    at = min(error.problem_mark.index, end) if error.problem_mark else 0
+    began = min(error.context_mark.index, end) if error.context_mark else at
+    tab = _tab_in_indentation(text, at)
+    if tab is not None and not context.startswith("while scanning a quoted"):
+        return tab, "a tab is used for indentation", "YAML takes spaces only: replace the tab"
+    for rule in (_quotes, _brackets, _colon, _indicator, _missing_colon, _block_scalar, _layout):
+        if found := rule(text, problem, context, at, began):
+            return found
+    return at, f"not YAML: {context + ': ' if context else ''}{problem}", ""
+
+
+def _tab_in_indentation(text: Text, at: int) -> int | None:
+    line = text.line_at(at)
+    lead = line[: len(line) - len(line.lstrip())]
+    return at - len(text.before(at)) + lead.index("\t") if "\t" in lead else None
+
+
+def _quotes(text: Text, problem: str, context: str, at: int, began: int) -> tuple[int, str, str] | None:
+    if "quoted scalar" not in context:
+        return None
+    if "unknown escape" in problem or "escape" in problem:
+        # libyaml's mark is where the scan stood, which may be the backslash or a sign after it.
+        slash = text.content.rfind("\\", began, at + 1)
+        start = at if slash < 0 else slash
+        return (
+            start,
+            f'"{text.content[start : start + 2]}" is not an escape that double quotes know',
+            "write \\\\ for a backslash, or put the text in single quotes",
+        )
+    if "end of stream" in problem or "document indicator" in problem:
+        return (
+            began,
+            f"the {text.content[began]} that opens here is never closed",
+            "close it, or double a quote inside the text",
+        )
+    return None
+
+
+def _brackets(text: Text, problem: str, context: str, at: int, began: int) -> tuple[int, str, str] | None:
+    if "flow mapping" not in context and "flow sequence" not in context and "flow node" not in context:
+        return None
+    opener = text.content[began : began + 1]
+    if _TEMPLATE.search(text.content, began, max(at, began) + 1) and opener in ("{", "["):
+        template = _TEMPLATE.search(text.content, began + (1 if opener == "{" else 0), at + 1)
+        place = template.start() if template else began
+        return (
+            place,
+            "a template inside { } or [ ] needs quotes",
+            'write "<< … >>" with the quotes round the whole value',
+        )
+    if at >= len(text.content.rstrip()) and opener in ("{", "["):
+        return began, f'the "{opener}" that opens here is never closed', ""
+    if opener in ("{", "["):
+        line = text.position(began).line
+        found = text.content[at : at + 1]
+        what = f'"{found}"' if found.strip() else "the end of the line"
+        closer = "}" if opener == "{" else "]"
+        return (
+            at,
+            f'{what} where "," or "{closer}" belongs; the "{opener}" is on line {line}',
+            "text with signs in it needs quotes",
+        )
+    return (
+        at,
+        f'"{text.content[at : at + 1]}" where a value belongs',
+        "text that begins with a sign needs quotes",
+    )
+
+
+def _colon(text: Text, problem: str, context: str, at: int, began: int) -> tuple[int, str, str] | None:
+    if "mapping values are not allowed" not in problem:
+        return None
+    before = text.before(at)
+    if _COLON.search(before.replace("- ", "", 1).lstrip()):
+        return at, 'an unquoted text cannot hold ": "', "put the whole value in quotes"
+    if before.lstrip().startswith(("'", '"')):
+        return (
+            at,
+            'a ":" where none belongs',
+            "is the line above closed, and is this line indented like its neighbours?",
+        )
+    return (
+        at - len(before.lstrip()),
+        "this line is indented deeper than its neighbours, so that it goes on the value above it",
+        "indent it like the key above, or put the value above in quotes",
+    )
+
+
+def _indicator(text: Text, problem: str, context: str, at: int, began: int) -> tuple[int, str, str] | None:
+    sign = text.content[at : at + 1]
+    if "cannot start any token" in problem:
+        return at, f'a value cannot begin with "{sign}"', "put it in quotes"
+    if "block sequence entries are not allowed" in problem:
+        return (
+            at,
+            'a list item ("- ") cannot begin here',
+            "begin the list on the next line, or put text in quotes",
+        )
+    if "mapping keys are not allowed" in problem:
+        return at, 'a value cannot begin with "? "', "put it in quotes"
+    for name, sign in (("an alias", "*"), ("an anchor", "&"), ("a tag", "!")):
+        if f"scanning {name}" in context:
+            return began, f'"{sign}" begins {name} here', f'text that begins with "{sign}" needs quotes'
+    if "directive" in context:
+        return began, 'a line that begins with "%" is a directive', "text that begins with % needs quotes"
+    return None
+
+
+def _missing_colon(
+    text: Text, problem: str, context: str, at: int, began: int
+) -> tuple[int, str, str] | None:
+    if "could not find expected ':'" not in problem:
+        return None
+    line = text.line_at(began).strip()
+    if re.match(r"[\w-]+:\S", line):
+        return began, f'a space is missing after ":" in "{line[:40]}"', ""
+    return (
+        began,
+        f'"{line[:40]}" is neither "key: value" nor the continuation of a text',
+        'is a ":" missing, or a quote?',
+    )
+
+
+def _block_scalar(text: Text, problem: str, context: str, at: int, began: int) -> tuple[int, str, str] | None:
+    if "block scalar" not in context:
+        return None
+    sign = text.content[began : began + 1]
+    return (
+        at,
+        f'after "{sign}" the text begins on the next line',
+        f'text that begins with "{sign}" needs quotes',
+    )
+
+
+def _layout(text: Text, problem: str, context: str, at: int, began: int) -> tuple[int, str, str] | None:
+    before = text.before(at).rstrip()
+    if "hexdecimal" in problem:
+        return (
+            at,
+            "an escape in double quotes needs hexadecimal digits here",
+            "write \\\\ for a backslash, or use single quotes",
+        )
+    if "expected <document start>" in problem:
+        return (
+            at,
+            "this line does not go on with what stands above",
+            "indent it like the lines above, or delete it",
+        )
+    if before.endswith(('"', "'")) and (
+        "block mapping" in context or "block collection" in context or "document" in problem
+    ):
+        return (
+            at,
+            "there is text after the closing quote",
+            "put quotes round the whole value, and double those inside",
+        )
+    if "block mapping" in context:
+        place = text.position(began)
+        hint = "keys of one mapping stand in one column"
+        if text.content[at : at + 1] == "-":
+            hint = 'a list is not a mapping: is this "-" indented like its neighbours?'
+        return (
+            at,
+            f"this line fits no mapping; the one of line {place.line} begins in column {place.column}",
+            hint,
+        )
+    if "block collection" in context:
+        place = text.position(began)
+        return (
+            at,
+            f'a list item ("- ") belongs here; the list of line {place.line} begins in column {place.column}',
+            "",
+        )
+    return None
