@@ -1,0 +1,1 @@
+"""The outbound guard: every connection leaves through here, to an address that was checked."""
