@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NoReturn
+from typing import NoReturn, SupportsIndex
 
 
 class Secret:
@@ -40,7 +40,16 @@ class Secret:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a secret has no truth value; ask whether it is None")
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a secret cannot be pickled or copied")
+
     def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret cannot be pickled or copied")
+
+    def __getstate__(self) -> NoReturn:
         raise TypeError("a secret cannot be pickled or copied")
 
 
@@ -83,6 +92,16 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dkim:
+    """How messages are signed; ``private_key`` is PEM."""
+
+    domain: str
+    selector: str
+    algorithm: str
+    private_key: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SmtpCredential:
     """An SMTP server and how to log in to it.
 
@@ -113,6 +132,7 @@ class SmtpCredential:
     rates: tuple[Rate, ...] = ()
     default_from: str | None = None
     allowed_from: tuple[str, ...] = ()
+    dkim: Dkim | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,3 +143,40 @@ class HttpCredential:
     name: str
     header: str
     value: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookCredential:
+    """What a caller of a webhook must prove: ``kind`` is ``token`` (bearer) or ``signature`` (Standard Webhooks).
+
+    A signature's ``secret`` is the text as written, ``whsec_`` and base64.
+    """
+
+    workspace: str
+    name: str
+    kind: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImapCredential:
+    """A mailbox that bounces come back to; fields as in ``SmtpCredential``."""
+
+    workspace: str
+    name: str
+    fingerprint: str
+    host: str
+    port: int
+    encryption: Encryption
+    auth: PasswordAuth | OAuth2Auth | None = None
+    label: str = ""
+    provider: str = ""
+    verify: bool = True
+    min_tls: str = "1.2"
+    ca_pem: str | None = None
+    allow_plaintext_auth: bool = False
+    timeout_seconds: float = 30.0
+    mailbox: str = "INBOX"
+
+
+Credential = SmtpCredential | HttpCredential | WebhookCredential | ImapCredential
