@@ -1,0 +1,254 @@
+"""HTTP requests through the guard: bounded in time and size, with nothing taken from the environment.
+
+No proxies, no cookies, no ``.netrc``, no connection kept for the next request. httpcore speaks HTTP/1.1 over
+the sockets of ``runner.net.stream``; TLS verifies the name in the URL, whatever address was connected to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, cast
+
+from runner.errors import ConfigurationError, ConnectionFailed, FlowpostError, HttpError, TimedOut, TlsError
+from runner.net.coding import ACCEPTED, Inflater
+from runner.net.guard import Guard
+from runner.net.header import across_origins, check_headers, decode, encode, without_content
+from runner.net.url import Params, Url, parse_url
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpcore
+
+    from runner.net.stream import GuardedBackend
+
+_METHOD = re.compile(r"[A-Z]{1,20}", re.ASCII)
+_NEVER = ("CONNECT", "TRACE")
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 20
+# What compression may cost beyond what it saves: headers and checksums of a short body.
+_CODING_OVERHEAD = 64 * 1024
+_HINT = "check the URL; is the server up?"
+_TLS_HINT = "the server has to mend its certificate; requests are never sent to one that is not verified"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """A server's answer: lower-case header names, the body decoded, the URL that was asked last."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: Url
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes | None = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url.shown}"
+
+
+class HttpClient:
+    """Makes requests through ``guard``; the authorities in ``ca_file`` are trusted beside the system's."""
+
+    def __init__(self, guard: Guard, *, ca_file: str | None = None) -> None:
+        self._guard = guard
+        self._ca_file = ca_file
+        self._context: ssl.SSLContext | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Params = (),
+        content: bytes | None = None,
+        timeout: float,  # noqa: ASYNC109
+        max_bytes: int,
+        redirects: int = 0,
+    ) -> HttpReply:
+        """Send one request and return the answer, whatever its status.
+
+        ``timeout`` is seconds for everything, redirects included; ``max_bytes`` caps the decoded body and is
+        enforced while it streams. ``redirects`` is how many are followed (0: the 3xx itself is the answer);
+        each hop is guarded, and no header that may be a credential leaves the origin it was meant for.
+
+        Raises BlockedError, ConnectionFailed, TimedOut, TlsError, HeaderError, ReservedHeaderError, and
+        HttpError for a URL or method that cannot be meant and for an answer that is broken, too large or
+        oddly encoded.
+        """
+        if not _METHOD.fullmatch(method) or method in _NEVER:
+            raise HttpError("the method is not one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        try:
+            request = _Request(method, parse_url(url, params), check_headers(headers or {}), content)
+        except ValueError as exc:
+            raise HttpError(str(exc)) from exc
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                return await self._follow(request, min(redirects, _MOST_REDIRECTS), timeout, max_bytes)
+        except TimeoutError as exc:
+            raise TimedOut(f"Timed out after {timeout:g} s: {request}", hint=_HINT) from exc
+
+    async def _follow(self, request: _Request, redirects: int, seconds: float, max_bytes: int) -> HttpReply:
+        left = redirects
+        while True:
+            async with self._answer(request, seconds) as response:
+                headers = decode(response.headers)
+                location = headers.get("location")
+                if not redirects or response.status not in _REDIRECTS or location is None:
+                    body = await _body(request, response, headers, max_bytes)
+                    return HttpReply(response.status, headers, body, request.url.full)
+                if not left:
+                    raise HttpError(f"{request} redirects once more than the {redirects} allowed")
+                left -= 1
+                request = _redirected(request, response.status, location)
+
+    @contextlib.asynccontextmanager
+    async def _answer(self, request: _Request, seconds: float) -> AsyncIterator[httpcore.Response]:
+        """The head of the answer, with its body still to come, over a connection of its own."""
+        import httpcore
+
+        from runner.net.stream import GuardedBackend
+
+        backend = GuardedBackend(self._guard)
+        url = request.url
+        raw = httpcore.URL(
+            scheme=url.scheme.encode(), host=url.host.encode(), port=url.port, target=url.target.encode()
+        )
+        connection = httpcore.AsyncHTTPConnection(
+            origin=raw.origin,
+            ssl_context=await self._tls() if url.scheme == "https" else None,
+            network_backend=backend,
+        )
+        message = httpcore.Request(
+            method=request.method,
+            url=raw,
+            headers=encode(_complete(request)),
+            content=request.content,
+            extensions={"timeout": {"connect": seconds}},
+        )
+        try:
+            with _translated(request, backend):
+                yield await connection.handle_async_request(message)
+        finally:
+            if backend.stream is not None:
+                await backend.stream.aclose()
+
+    async def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = await asyncio.to_thread(self._build_context)
+        return self._context
+
+    def _build_context(self) -> ssl.SSLContext:
+        from runner.net.tls import client_context
+
+        context = client_context()
+        if self._ca_file is not None:
+            try:
+                context.load_verify_locations(cadata=Path(self._ca_file).read_text(encoding="ascii"))
+            except (OSError, ValueError) as exc:
+                raise ConfigurationError(f'"{self._ca_file}" is not a file of PEM certificates') from exc
+        return context
+
+
+def _complete(request: _Request) -> dict[str, str]:
+    headers = {"host": request.url.authority, "accept": "*/*", "user-agent": "flowpost"}
+    headers.update(request.headers)
+    headers.setdefault("accept-encoding", ACCEPTED)
+    if request.content is not None or request.method in ("POST", "PUT", "PATCH"):
+        headers["content-length"] = str(len(request.content or b""))
+    headers["connection"] = "close"
+    return headers
+
+
+def _redirected(request: _Request, status: int, location: str) -> _Request:
+    """The next request (RFC 9110 section 15.4), without what must not leave the origin."""
+    try:
+        url = request.url.join(location)
+    except ValueError as exc:
+        raise HttpError(f"{request} redirects to where nobody can go: {exc}") from exc
+    if request.url.scheme == "https" and url.scheme == "http":
+        raise HttpError(f"{request} redirects from https to http, which is refused")
+    following = replace(request, url=url)
+    if (status == 303 and request.method != "HEAD") or (status in (301, 302) and request.method == "POST"):
+        following = replace(following, method="GET", content=None, headers=without_content(request.headers))
+    if url.origin != request.url.origin:
+        following = replace(following, headers=across_origins(following.headers))
+    return following
+
+
+async def _body(
+    request: _Request, response: httpcore.Response, headers: Mapping[str, str], max_bytes: int
+) -> bytes:
+    too_large = HttpError(f"the answer to {request} is larger than {max_bytes} bytes")
+    try:
+        inflater = Inflater(headers.get("content-encoding", ""))
+    except ValueError as exc:
+        raise HttpError(f"the answer to {request} cannot be read: {exc}") from exc
+    raw_limit = max_bytes if inflater.plain else max_bytes + _CODING_OVERHEAD
+    length = headers.get("content-length", "0")
+    if request.method != "HEAD" and length.isdecimal() and int(length) > raw_limit:
+        raise too_large
+    pieces: list[bytes] = []
+    raw = size = 0
+    try:
+        async with contextlib.aclosing(cast("AsyncGenerator[bytes]", response.aiter_stream())) as chunks:
+            async for chunk in chunks:
+                raw += len(chunk)
+                if raw > raw_limit:
+                    raise too_large
+                for piece in inflater.feed(chunk):
+                    size += len(piece)
+                    if size > max_bytes:
+                        raise too_large
+                    pieces.append(piece)
+        inflater.finish()
+    except ValueError as exc:
+        raise HttpError(f"the answer to {request} cannot be read: {exc}") from exc
+    return b"".join(pieces)
+
+
+@contextlib.contextmanager
+def _translated(request: _Request, backend: GuardedBackend) -> Iterator[None]:
+    """The one place where httpcore's errors become ours; none of them may quote what the server sent."""
+    import httpcore
+
+    try:
+        yield
+    except (ConnectionFailed, TimedOut, TlsError) as exc:
+        # Their own hints speak of mail ports and SMTP credentials.
+        if exc.hint == exc.default_hint:
+            exc.hint = _TLS_HINT if isinstance(exc, TlsError) else _HINT
+        raise
+    except FlowpostError:
+        raise
+    except httpcore.LocalProtocolError as exc:
+        raise HttpError(f"{request} cannot be put into HTTP") from exc
+    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as exc:
+        broken_off = backend.stream is not None and backend.stream.ended
+        if isinstance(exc, httpcore.RemoteProtocolError) and not broken_off:
+            raise HttpError(f"the answer to {request} is not HTTP/1.1 as it should be") from exc
+        raise HttpError(
+            f"{request}: the connection was lost before the answer ended", transient=True
+        ) from exc
