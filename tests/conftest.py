@@ -47,3 +47,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
 def anyio_backend() -> str:
     """Async tests (``async def test_…``) run on asyncio."""
     return "asyncio"
+
+
+@pytest.fixture
+def workspace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> object:
+    """An empty workspace with a key of its own."""
+    from workspace import Workspace
+
+    return Workspace(tmp_path / "acme", capsys, monkeypatch)

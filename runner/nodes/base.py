@@ -88,10 +88,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What a node needs from the workspace: credentials as (type, name, place), files as (path, place)."""
+    """What a node asks for, each with its place: credentials as (type, name, place), files, and URLs or hosts
+    that the outbound guard will judge.
+    """
 
     credentials: tuple[tuple[str, str, tuple[str | int, ...]], ...] = ()
     files: tuple[tuple[str, tuple[str | int, ...]], ...] = ()
+    urls: tuple[tuple[str, tuple[str | int, ...]], ...] = ()
 
 
 class NotRehearsed(Exception):

@@ -1,0 +1,117 @@
+"""The composition root: settings become wired objects; the only place that chooses adapters."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.credential import HttpCredential, SmtpCredential
+from runner.diagnostic import Invalid
+from runner.errors import UsageError
+from runner.load import find_workspace, load_flow, load_flows, load_settings
+from runner.model import Flow, Settings
+
+if TYPE_CHECKING:
+    from runner.nodes.base import Context, Credentials
+    from runner.secret.store import CredentialStore
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One workspace, opened: its root, its settings, and the environment it was opened with."""
+
+    root: Path
+    settings: Settings
+    environ: Mapping[str, str]
+
+    @classmethod
+    def open(cls, start: Path, environ: Mapping[str, str]) -> App:
+        """Find the workspace above ``start``; raises UsageError, or Invalid for wrong settings."""
+        if not start.is_dir():
+            raise UsageError(f"there is no folder {start}", hint="give an existing folder to -C")
+        root = find_workspace(start)
+        return cls(root, load_settings(root, environ), environ)
+
+    def flow(self, name: str) -> Flow:
+        """The flow of that name, or of that path; raises UsageError or the flow's own findings."""
+        path = self._flow_path(name)
+        if path is not None:
+            flow = load_flow(self.root, path, self.settings)
+            if path.suffix in (".yaml", ".yml") and (flow.name == name or "/" in name or name.endswith(path.suffix)):
+                return flow
+        loaded = load_flows(self.root, self.settings)
+        if name in loaded.flows:
+            return loaded.flows[name]
+        raise self._no_flow(name, list(loaded.flows), loaded.diagnostics)
+
+    def store(self) -> CredentialStore:
+        """The workspace's encrypted credentials."""
+        from runner.secret.store import CredentialStore
+
+        return CredentialStore(self.root, self.settings.secrets, self.settings.workspace, self.environ)
+
+    @asynccontextmanager
+    async def context(
+        self, *, credentials: Credentials | None = None, allow: tuple[str, ...] = (), rehearsal: bool = False
+    ) -> AsyncIterator[Context]:
+        """What nodes use, wired: guard, http client, pool, credentials. ``allow`` opens the guard further."""
+        from runner.net.guard import Guard
+        from runner.net.http import HttpClient
+        from runner.nodes.base import Context
+        from runner.smtp.pool import Sender
+
+        guard = Guard((*self.settings.network_allow, *allow))
+        async with HttpClient(guard) as http, Sender(guard) as sender:
+            yield Context(
+                key=(self.settings.workspace,),
+                node="",
+                started=datetime.now(UTC),
+                root=self.root,
+                settings=self.settings,
+                credentials=credentials or StoredCredentials(self.store()),
+                http=http,
+                sender=sender,
+                rehearsal=rehearsal,
+            )
+
+    def _flow_path(self, name: str) -> Path | None:
+        candidates = [self.root / self.settings.flows / f"{name}{suffix}" for suffix in (".yaml", ".yml")]
+        if name.endswith((".yaml", ".yml")):
+            candidates = [Path(name), self.root / name]
+        return next((path for path in candidates if path.is_file()), None)
+
+    def _no_flow(self, name: str, names: list[str], findings: object) -> UsageError:
+        import difflib
+
+        near = difflib.get_close_matches(name, names, 1)
+        known = ", ".join(sorted(names)[:10]) or "none"
+        hint = f'did you mean "{near[0]}"?' if near else f"flows of this workspace: {known}"
+        if findings:
+            hint += "; some flow files have mistakes: see flowpost validate"
+        return UsageError(f'there is no flow "{name}" in {self.root / self.settings.flows}', hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCredentials:
+    """Credentials from the workspace's encrypted files, decrypted at the moment of use."""
+
+    store: CredentialStore
+
+    async def smtp(self, name: str) -> SmtpCredential:
+        """The SMTP credential of that name; raises SecretError or PortError."""
+        credential = await self.store.fetch(name, "smtp")
+        assert isinstance(credential, SmtpCredential)
+        return credential
+
+    async def http(self, name: str) -> HttpCredential:
+        """The http credential of that name; raises SecretError."""
+        credential = await self.store.fetch(name, "http")
+        assert isinstance(credential, HttpCredential)
+        return credential
+
+
+__all__ = ["App", "Invalid", "StoredCredentials"]

@@ -1,0 +1,128 @@
+"""Mistakes of the smtp node's parameters that show before any run: whatever is written out, not templated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from runner.errors import FlowpostError, HeaderError, LimitError
+from runner.mail import fields
+from runner.mail.address import from_value
+from runner.mail.attach import clean_filename, decode_base64
+from runner.mail.headers import check_header
+from runner.mail.limits import MAX_ATTACHMENTS_BYTES, MAX_HEADERS, MAX_RECIPIENTS, MAX_SUBJECT
+
+Pointer = tuple[str | int, ...]
+Found = tuple[Pointer, FlowpostError]
+
+
+def lint(params: Mapping[str, object]) -> Iterator[Found]:
+    """Every mistake in the literal parts of ``params``, with its place and the error that a run would raise."""
+    yield from _addresses(params)
+    yield from _subject(params.get("subject"))
+    yield from _headers(params.get("headers"))
+    yield from _attachments(params.get("attachments"))
+    yield from _unsubscribe(params.get("unsubscribe"))
+
+
+def _addresses(params: Mapping[str, object]) -> Iterator[Found]:
+    recipients = 0
+    for name in ("to", "cc", "bcc"):
+        for pointer, text in _literal_texts((name,), params.get(name)):
+            try:
+                recipients += len(from_value(text, name))
+            except FlowpostError as problem:
+                yield pointer, problem
+    if recipients > MAX_RECIPIENTS:
+        yield ("to",), LimitError(f"{recipients} recipients, at most {MAX_RECIPIENTS} a message")
+    for name in ("from", "reply_to"):
+        value = params.get(name)
+        if isinstance(value, str):
+            problem = _problem(fields.single, value, name)
+            if problem:
+                yield (name,), problem
+
+
+def _subject(value: object) -> Iterator[Found]:
+    if not isinstance(value, str):
+        return
+    if any(char in value for char in "\r\n\0"):
+        yield ("subject",), HeaderError("Header value contains forbidden characters: a line break in subject")
+    elif len(value) > MAX_SUBJECT:
+        yield ("subject",), LimitError(f"subject has {len(value):,} characters, at most {MAX_SUBJECT}")
+
+
+def _headers(value: object) -> Iterator[Found]:
+    pairs: list[tuple[Pointer, object, object]] = []
+    if isinstance(value, Mapping):
+        pairs = [(("headers", key), key, item) for key, item in value.items()]
+    elif isinstance(value, list | tuple):
+        pairs = [
+            (("headers", index, "key"), item.get("key"), item.get("value"))
+            for index, item in enumerate(value)
+            if isinstance(item, Mapping)
+        ]
+    if len(pairs) > MAX_HEADERS:
+        yield ("headers",), LimitError(f"{len(pairs)} custom headers, at most {MAX_HEADERS}")
+    for pointer, name, item in pairs:
+        if isinstance(name, str):
+            text = item if isinstance(item, str) else "x"
+            problem = _problem(check_header, name, text)
+            if problem:
+                yield pointer, problem
+
+
+def _attachments(value: object) -> Iterator[Found]:
+    if not isinstance(value, list | tuple):
+        return
+    for index, item in enumerate(value):
+        if not isinstance(item, Mapping):
+            continue
+        data, name = item.get("base64"), item.get("filename")
+        if isinstance(data, str):
+            problem = _problem(decode_base64, data, MAX_ATTACHMENTS_BYTES)
+            if problem:
+                yield ("attachments", index, "base64"), problem
+        if isinstance(name, str):
+            problem = _problem(clean_filename, name)
+            if problem:
+                yield ("attachments", index, "filename"), problem
+
+
+def _unsubscribe(value: object) -> Iterator[Found]:
+    mailto = value.get("mailto") if isinstance(value, Mapping) else None
+    if isinstance(mailto, str) and "?" not in mailto:
+        problem = _problem(fields.single, mailto.removeprefix("mailto:"), "unsubscribe.mailto")
+        if problem:
+            yield ("unsubscribe", "mailto"), problem
+
+
+def files(params: Mapping[str, object]) -> Iterator[tuple[str, Pointer]]:
+    """Files that are attached by a literal path."""
+    attachments = params.get("attachments")
+    for index, item in enumerate(attachments if isinstance(attachments, list | tuple) else ()):
+        if isinstance(item, Mapping) and isinstance(item.get("file"), str):
+            yield item["file"], ("attachments", index, "file")
+
+
+def urls(params: Mapping[str, object]) -> Iterator[tuple[str, Pointer]]:
+    """Attachment URLs that are written out."""
+    attachments = params.get("attachments")
+    for index, item in enumerate(attachments if isinstance(attachments, list | tuple) else ()):
+        if isinstance(item, Mapping) and isinstance(item.get("url"), str):
+            yield item["url"], ("attachments", index, "url")
+
+
+def _literal_texts(pointer: Pointer, value: object) -> Iterator[tuple[Pointer, str]]:
+    if isinstance(value, str):
+        yield pointer, value
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _literal_texts((*pointer, index), item)
+
+
+def _problem(action: Callable[..., object], *arguments: object) -> FlowpostError | None:
+    try:
+        action(*arguments)
+    except FlowpostError as error:
+        return error
+    return None

@@ -1,0 +1,137 @@
+"""Where an attachment's octets come from: ``url``, ``base64``, ``content`` or ``file``."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.errors import AttachmentError, LimitError
+from runner.mail.attach import clean_filename, decode_base64, guess_content_type
+from runner.mail.limits import MAX_ATTACHMENTS_BYTES
+from runner.model import Attachment
+
+KINDS = ("url", "base64", "content", "file")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One attachment before its octets are at hand. ``value`` is a URL, base64 text, content or a path."""
+
+    kind: str
+    value: object
+    filename: str | None = None
+    content_type: str | None = None
+    cid: str | None = None
+
+
+Fetch = Callable[[str, int], Awaitable[tuple[bytes, str, str | None]]]
+"""``(url, max_bytes)`` to ``(octets, content type, file name)``; raises AttachmentError or BlockedError."""
+
+
+def read_sources(value: object) -> tuple[Source, ...]:
+    """Read the ``attachments`` parameter; raises AttachmentError naming the attachment by its number."""
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        raise AttachmentError("attachments need a list")
+    return tuple(_read_source(item, number) for number, item in enumerate(value, 1))
+
+
+async def load(sources: tuple[Source, ...], root: Path, fetch: Fetch) -> tuple[Attachment, ...]:
+    """Load every source, within 25 MB in all; raises AttachmentError, BlockedError or LimitError."""
+    loaded: list[Attachment] = []
+    room = MAX_ATTACHMENTS_BYTES
+    for source in sources:
+        attachment = await _load(source, root, fetch, room)
+        room -= len(attachment.data)
+        if room < 0:
+            raise LimitError(f"attachments pass {MAX_ATTACHMENTS_BYTES:,} bytes in all")
+        loaded.append(attachment)
+    return tuple(loaded)
+
+
+def resolve_inside(root: Path, relative: str) -> Path:
+    """The real path of a file of the workspace; raises AttachmentError when it lies outside or is no file."""
+    base = root.resolve()
+    try:
+        path = (base / relative).resolve()
+        mode = path.stat().st_mode if path.is_relative_to(base) else None
+    except (OSError, ValueError):
+        raise AttachmentError(f'attachment file "{relative[:200]}" is not there') from None
+    if mode is None:
+        raise AttachmentError(f'attachment file "{relative[:200]}" lies outside the workspace')
+    if not stat.S_ISREG(mode):
+        raise AttachmentError(f'attachment file "{relative[:200]}" is not a regular file')
+    parts = path.relative_to(base).parts
+    if any(part.startswith(".") for part in parts):
+        raise AttachmentError(
+            f'attachment file "{relative[:200]}" is hidden', hint="attach files that do not begin with a dot"
+        )
+    return path
+
+
+async def _load(source: Source, root: Path, fetch: Fetch, room: int) -> Attachment:
+    filename, content_type = source.filename, source.content_type
+    if source.kind == "url":
+        data, fetched_type, fetched_name = await fetch(_text(source), room)
+        content_type = content_type or fetched_type
+        filename = filename or fetched_name
+    elif source.kind == "base64":
+        data = decode_base64(_text(source), room)
+    elif source.kind == "file":
+        path = resolve_inside(root, _text(source))
+        data = await asyncio.to_thread(_read_file, path, room)
+        filename = filename or path.name
+    else:
+        data = _content(source)
+    name = clean_filename(filename or "attachment")
+    return Attachment(name, content_type or guess_content_type(name), data, source.cid)
+
+
+def _read_source(item: object, number: int) -> Source:
+    if not isinstance(item, Mapping):
+        raise AttachmentError(f"attachment {number} needs a mapping")
+    kinds = [kind for kind in KINDS if item.get(kind) is not None]
+    if len(kinds) != 1:
+        raise AttachmentError(f"attachment {number} needs exactly one of {', '.join(KINDS)}")
+    return Source(
+        kind=kinds[0],
+        value=item[kinds[0]],
+        filename=_optional(item, "filename", number),
+        content_type=_optional(item, "content_type", number),
+        cid=_optional(item, "cid", number),
+    )
+
+
+def _optional(item: Mapping[str, object], key: str, number: int) -> str | None:
+    value = item.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise AttachmentError(f"attachment {number}: {key} needs text")
+    return value
+
+
+def _text(source: Source) -> str:
+    if isinstance(source.value, str):
+        return source.value
+    raise AttachmentError(f"attachment {source.kind} needs text")
+
+
+def _content(source: Source) -> bytes:
+    if isinstance(source.value, bytes):
+        return source.value
+    if isinstance(source.value, str):
+        return source.value.encode()
+    raise AttachmentError("attachment content needs text or bytes", hint="use << value | tojson >> for data")
+
+
+def _read_file(path: Path, room: int) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(room + 1)
+    if len(data) > room:
+        raise LimitError(f"attachments pass {MAX_ATTACHMENTS_BYTES:,} bytes in all")
+    return data
