@@ -26,7 +26,7 @@ _RESERVED = frozenset(
     }
 )
 # Everything else may be a credential: the header of one can have any name.
-_FOLLOWS_ANYWHERE = frozenset({"accept", "accept-language", "content-type", "user-agent"})
+FOLLOWS_ANYWHERE = frozenset({"accept", "accept-language", "content-type", "user-agent"})
 
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -61,7 +61,7 @@ def _encodable(value: str) -> bool:
 
 def across_origins(headers: Mapping[str, str]) -> dict[str, str]:
     """Only the headers that can hold no credential, for a redirect that leaves the origin (RFC 9110 15.4)."""
-    return {name: value for name, value in headers.items() if name in _FOLLOWS_ANYWHERE}
+    return {name: value for name, value in headers.items() if name in FOLLOWS_ANYWHERE}
 
 
 def without_content(headers: Mapping[str, str]) -> dict[str, str]:
