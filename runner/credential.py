@@ -40,9 +40,6 @@ class Secret:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __bool__(self) -> NoReturn:
-        raise TypeError("a secret has no truth value; ask whether it is None")
-
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a secret cannot be pickled or copied")
 

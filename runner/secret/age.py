@@ -60,7 +60,7 @@ def parse_identity(text: str) -> Any:
     except BaseException as error:  # noqa: BLE001  (a panic in the parser must not end the service)
         _reraise_unless_panic(error)
         raise SecretError("the identity is damaged") from None
-    if text.startswith("AGE-PLUGIN-") or text.startswith("AGE-SECRET-KEY-PQ-"):
+    if text.startswith(("AGE-PLUGIN-", "AGE-SECRET-KEY-PQ-")):
         raise SecretError("identities of plugins and hybrid keys are not supported")
     raise SecretError("it is neither an age identity nor an SSH private key")
 
@@ -136,6 +136,11 @@ def decrypt(data: bytes, identities: Sequence[str], *, passphrase: str | None = 
     except BaseException as error:  # noqa: BLE001
         _reraise_unless_panic(error)
         raise SecretError("the age file is damaged") from None
+
+
+def check(data: bytes) -> None:
+    """SecretError when ``data`` has not the form of an age file, as far as that can be seen without a key."""
+    _stanza_kinds(data)
 
 
 def is_age(data: bytes) -> bool:

@@ -68,7 +68,10 @@ def find(environ: Mapping[str, str], home: Path) -> Identities:
 
 def available(environ: Mapping[str, str], home: Path) -> bool:
     """Whether there is any place with something in it, without reading keys or running commands."""
-    return any(environ.get(variable, "").strip() for variable in _VARIABLES) or default_file(environ, home).is_file()
+    return (
+        any(environ.get(variable, "").strip() for variable in _VARIABLES)
+        or default_file(environ, home).is_file()
+    )
 
 
 def default_file(environ: Mapping[str, str], home: Path) -> Path:

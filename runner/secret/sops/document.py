@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Sequence as Series
+from collections.abc import Iterator
+from collections.abc import Sequence as Series
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from runner.errors import SecretError
 from runner.secret import age
 from runner.secret.sops import cipher, metadata, nodes
 from runner.secret.sops.metadata import Metadata, Rule
@@ -78,15 +80,13 @@ def _key(key: Scalar) -> str:
 
 def open_key(document: Document, identities: Series[str]) -> bytes:
     """The data key; ``age.NoMatch`` when no identity fits, SecretError when every fitting entry is damaged."""
-    problem: Exception | None = None
+    problem: SecretError | None = None
     for stanza in document.meta.stanzas:
         try:
             key = age.decrypt(stanza.enc.encode("utf-8"), identities)
         except age.NoMatch as error:
             problem = problem or error
-        except FormatError:
-            raise
-        except age.SecretError as error:
+        except SecretError as error:
             problem = error if problem is None or isinstance(problem, age.NoMatch) else problem
         else:
             if len(key) != cipher.KEY_BYTES:
@@ -146,18 +146,22 @@ def _tampered(meta: Metadata) -> FormatError:
     )
 
 
-def to_tree(node: Node, values: dict[int, Leaf | None]) -> Any:
-    """Python values for a node whose scalars' leaves lie in ``values`` by their start offset."""
+def to_tree(node: Node, values: dict[int, Leaf | None], *, leaf: bool = False) -> Any:
+    """Nested dicts and lists for a node whose scalars' leaves lie in ``values`` by their start offset.
+
+    The scalars are Python values, or with ``leaf`` the leaves themselves. Comments in lists are left out.
+    """
     if isinstance(node, Scalar):
-        leaf = values[node.start]
-        return None if leaf is None else leaf.value()
+        found = values[node.start]
+        return found if leaf or found is None else found.value()
     if isinstance(node, Sequence):
-        return [
-            to_tree(item, values)
-            for item in node.items
-            if not (isinstance(item, Scalar) and (leaf := values[item.start]) and leaf.kind == "comment")
-        ]
-    return {_key(key): to_tree(value, values) for key, value in node.pairs}
+        return [to_tree(item, values, leaf=leaf) for item in node.items if not _is_comment(item, values)]
+    return {_key(key): to_tree(value, values, leaf=leaf) for key, value in node.pairs}
+
+
+def _is_comment(node: Node, values: dict[int, Leaf | None]) -> bool:
+    found = values[node.start] if isinstance(node, Scalar) else None
+    return found is not None and found.kind == "comment"
 
 
 def decrypt(data: bytes, identities: Series[str]) -> dict[str, Any]:

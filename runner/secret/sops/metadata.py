@@ -94,11 +94,8 @@ def read(root: Mapping) -> Metadata:
         raise FormatError(
             "lastmodified is not a time like 2026-01-31T12:00:00Z", line=time.line, column=time.column
         )
-    rules = [
-        Rule(name, value.text)
-        for name in _RULES
-        if isinstance(value := node.get(name), Scalar) and value.text != ""
-    ]
+    found = ((name, node.get(name)) for name in _RULES)
+    rules = [Rule(name, value.text) for name, value in found if isinstance(value, Scalar) and value.text]
     if len(rules) > 1:
         raise FormatError(
             f"more than one of {', '.join(_RULES)} in the sops section", line=node.line, column=1
@@ -179,8 +176,10 @@ def _check_pattern(kind: str, pattern: str) -> None:
     A hostile file brings both the pattern and the keys, so nested or many repeats are refused, as is what the two
     languages read differently.
     """
-    import re._constants as codes
-    import re._parser as parser
+    import importlib
+
+    codes = importlib.import_module("re._constants")
+    parser = importlib.import_module("re._parser")
 
     if len(pattern) > 256 or "[[:" in pattern or "(?" in pattern.replace("(?i)", "").replace("(?:", ""):
         raise FormatError(f"the pattern of {kind} is not supported")

@@ -91,13 +91,16 @@ def read_text(data: bytes) -> str:
     return text
 
 
-def compose(text: str) -> Mapping:
-    """The one mapping that ``text`` is; FormatError for anything else, for aliases, anchors, tags and doubles."""
+def compose(text: str, *, aliases: bool = False) -> Mapping:
+    """The one mapping that ``text`` is; FormatError for anything else, for tags and doubles, and for aliases.
+
+    With ``aliases`` a value may be there more than once as the same node: walk it no deeper than is known.
+    """
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _Composer(yaml).compose(yaml.parse(text, Loader=loader))
+        return _Composer(yaml, aliases).compose(yaml.parse(text, Loader=loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
@@ -109,8 +112,10 @@ def compose(text: str) -> Mapping:
 class _Composer:
     """Builds nodes from events without recursion."""
 
-    def __init__(self, yaml: Any) -> None:
+    def __init__(self, yaml: Any, aliases: bool) -> None:
         self.yaml = yaml
+        self.aliases = aliases
+        self.anchors: dict[str, Node] = {}
         self.count = 0
         self.root: Node | None = None
         self.open: list[Mapping | Sequence] = []
@@ -128,6 +133,9 @@ class _Composer:
                         "a second document begins here, one is allowed", line=line, column=column
                     )
             elif isinstance(event, yaml.AliasEvent):
+                if self.aliases and event.anchor in self.anchors:
+                    self._add(self.anchors[event.anchor])
+                    continue
                 raise FormatError(f'alias "*{event.anchor}" is not allowed', line=line, column=column)
             elif isinstance(event, (yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent)):
                 self._begin(event, line, column)
@@ -147,7 +155,7 @@ class _Composer:
         self.count += 1
         if self.count > MAX_NODES:
             raise FormatError(f"more than {MAX_NODES} values", line=line, column=column)
-        if event.anchor:
+        if event.anchor and not self.aliases:
             raise FormatError(f'anchor "&{event.anchor}" is not allowed', line=line, column=column)
         start, end = event.start_mark.index, event.end_mark.index
         flow_parent = bool(self.open) and self.open[-1].flow
@@ -155,7 +163,7 @@ class _Composer:
             scalar = Scalar(
                 event.value, bool(event.implicit[0]), event.tag, start, end, line, column, flow_parent
             )
-            self._add(scalar)
+            self._add(scalar, event.anchor)
             return
         if len(self.open) >= MAX_DEPTH:
             raise FormatError(f"nested deeper than {MAX_DEPTH} levels", line=line, column=column)
@@ -163,12 +171,14 @@ class _Composer:
             raise FormatError(f'tag "{event.tag}" is not allowed', line=line, column=column)
         kind = Mapping if isinstance(event, yaml.MappingStartEvent) else Sequence
         node = kind(start, line, column, bool(event.flow_style))
-        self._add(node)
+        self._add(node, event.anchor)
         self.open.append(node)
         self.keys.append(None)
         self.seen.append(set())
 
-    def _add(self, node: Node) -> None:
+    def _add(self, node: Node, anchor: str | None = None) -> None:
+        if anchor:
+            self.anchors[anchor] = node
         if not self.open:
             self.root = node
             return

@@ -109,9 +109,7 @@ def canonical(kind: str, text: str) -> Leaf:
             leaf = Leaf(kind, float_text(float(text)))
         except ValueError:
             leaf = None
-    elif kind == "bool" and text in ("True", "False"):
-        leaf = Leaf(kind, text)
-    elif kind == "time" and _CANONICAL_TIME.fullmatch(text) and _datetime(text):
+    elif (kind == "bool" and text in ("True", "False")) or (kind == "time" and _datetime(text)):
         leaf = Leaf(kind, text)
     if leaf is None or leaf.text != text:
         raise FormatError(f"a value is marked as {kind!r} but is none")
@@ -199,7 +197,7 @@ def _datetime(text: str) -> datetime:
     match = _CANONICAL_TIME.fullmatch(text)
     if match is None:
         raise FormatError("a value is marked as time but is none")
-    zone = timezone.utc
+    zone: timezone = UTC
     if match[8] != "Z":
         hours, minutes = int(match[8][1:3]), int(match[8][4:])
         if hours > 23 or minutes > 59:
@@ -208,7 +206,8 @@ def _datetime(text: str) -> datetime:
         zone = timezone(-offset if match[8][0] == "-" else offset)
     micro = int((match[7] or "").ljust(6, "0")[:6])
     try:
-        return datetime(*(int(match[n]) for n in range(1, 7)), micro, zone)  # type: ignore[arg-type,misc]
+        year, month, day, hour, minute, second = (int(match[number]) for number in range(1, 7))
+        return datetime(year, month, day, hour, minute, second, micro, zone)
     except ValueError:
         raise FormatError("a value is marked as time but is none") from None
 

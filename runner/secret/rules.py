@@ -1,0 +1,114 @@
+"""``.sops.yaml``: who shall be able to decrypt. The only source of recipients; a credential file is not one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.errors import SecretError
+from runner.secret import age, files
+from runner.secret.sops import nodes
+from runner.secret.sops.nodes import FormatError, Mapping, Node, Scalar, Sequence
+
+FILE = ".sops.yaml"
+_FOREIGN = (
+    "pgp",
+    "kms",
+    "gcp_kms",
+    "azure_keyvault",
+    "hc_vault_transit_uri",
+    "hckms",
+    "key_groups",
+    "shamir_threshold",
+)
+_RULE_KEYS = ("path_regex", "age", "encrypted_regex", "unencrypted_suffix")
+
+
+@dataclass(frozen=True, slots=True)
+class CreationRule:
+    """The rule that applies to a file: its recipients, and where they stand."""
+
+    recipients: tuple[str, ...]
+    line: int
+
+
+def for_file(root: Path, path: Path) -> CreationRule:
+    """The first rule of ``root``'s .sops.yaml that matches ``path``; SecretError when there is none or it is not usable.
+
+    PGP, KMS and key groups are refused by name.
+    """
+    config = root / FILE
+    try:
+        data = files.read(config)
+    except FileNotFoundError:
+        raise SecretError(
+            f"{config} is not there: it says who can decrypt",
+            hint="flowpost secrets init makes a key and this file",
+        ) from None
+    try:
+        return _rule(
+            nodes.compose(nodes.read_text(data), aliases=True),
+            path.resolve().relative_to(root.resolve()).as_posix(),
+        )
+    except FormatError as error:
+        raise SecretError(f"{config}:{error.line}: {error.message}", hint=error.hint) from None
+
+
+def _rule(config: Mapping, relative: str) -> CreationRule:
+    rules = config.get("creation_rules")
+    if not isinstance(rules, Sequence) or not rules.items:
+        raise FormatError("there are no creation_rules", line=1)
+    for rule in rules.items:
+        if not isinstance(rule, Mapping):
+            raise FormatError("a creation rule is not a mapping", line=rule.line)
+        pattern = rule.get("path_regex")
+        if isinstance(pattern, Scalar) and pattern.text:
+            try:
+                if not re.search(pattern.text, relative):
+                    continue
+            except re.error:
+                raise FormatError("path_regex is not a regular expression", line=pattern.line) from None
+        return _recipients(rule)
+    raise FormatError(f"no creation rule matches {relative}", line=rules.line)
+
+
+def _recipients(rule: Mapping) -> CreationRule:
+    for key, value in rule.pairs:
+        if key.text in _FOREIGN and not (isinstance(value, Scalar) and value.text in ("", "null")):
+            raise FormatError(f'"{key.text}" is not supported, only age recipients are', line=key.line)
+        if key.text == "mac_only_encrypted" and isinstance(value, Scalar) and value.text == "true":
+            raise FormatError("mac_only_encrypted is not allowed for credentials", line=key.line)
+    entry = rule.get("age")
+    if entry is None:
+        raise FormatError("the creation rule names no age recipient", line=rule.line)
+    texts = [part.strip() for text in _texts(entry) for part in text.split(",")]
+    recipients = tuple(dict.fromkeys(text for text in texts if text))
+    if not recipients:
+        raise FormatError("the creation rule names no age recipient", line=entry.line)
+    for recipient in recipients:
+        try:
+            age.parse_recipient(recipient)
+        except SecretError as error:
+            raise FormatError(error.message, line=entry.line, hint=error.hint) from None
+    return CreationRule(recipients, entry.line)
+
+
+def _texts(entry: Node) -> list[str]:
+    if isinstance(entry, Scalar):
+        return [entry.text]
+    if isinstance(entry, Sequence) and all(isinstance(item, Scalar) for item in entry.items):
+        return [item.text for item in entry.items if isinstance(item, Scalar)]
+    raise FormatError("age must be a text or a list of texts", line=entry.line)
+
+
+def new_config(recipients: tuple[str, ...], folder: str) -> bytes:
+    """A fresh .sops.yaml for the files of ``folder``."""
+    lines = [
+        "# Who can decrypt the credentials. Changes here take effect with: flowpost secrets rotate",
+        "creation_rules:",
+        f"  - path_regex: ^{re.escape(folder)}/[^/]+\\.yaml$",
+        "    age: >-",
+        ",\n".join(f"      {recipient}" for recipient in recipients),
+    ]
+    return ("\n".join(lines) + "\n").encode()

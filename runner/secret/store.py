@@ -1,0 +1,362 @@
+"""The credentials of one workspace, decrypted at the moment of use."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runner.credential import Credential
+from runner.diagnostic import Diagnostic, tidy
+from runner.errors import FlowpostError, PortError, SecretError
+from runner.secret import age, files, identities
+from runner.secret.fields import NAME
+from runner.secret.identities import Identities
+from runner.secret.sops.nodes import FormatError
+from runner.secret.typed import Problem
+
+_LOG = logging.getLogger("flowpost.secret")
+_ENDINGS = (".yaml", ".age")
+_FOREIGN = {".json": "JSON", ".env": "ENV", ".ini": "INI", ".yml": "files that end in .yml"}
+
+
+class CredentialStore:
+    """The files ``root/folder/<name>.yaml`` and ``<name>.age``.
+
+    ``environ`` says where the identities are. With ``keep_last_good`` a credential that was good once is still
+    served when its file turns bad (not when it is gone); ``problems`` then holds the error by name.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        folder: str,
+        workspace: str,
+        environ: Mapping[str, str],
+        *,
+        keep_last_good: bool = False,
+    ) -> None:
+        self.root = root
+        self.folder = root / folder
+        self.workspace = workspace
+        self.environ = environ
+        self.keep_last_good = keep_last_good
+        self.problems: dict[str, FlowpostError] = {}
+        self._good: dict[str, Credential] = {}
+        self._cache: dict[tuple[str, bytes], tuple[Credential | None, list[Problem]]] = {}
+        self._identities: Identities | None = None
+        self._lock = threading.RLock()
+
+    def names(self) -> list[str]:
+        """Every credential's name, sorted; a folder that is not there has none."""
+        if not self.folder.is_dir():
+            return []
+        return sorted({path.stem for path in self.folder.iterdir() if self._is_credential(path)})
+
+    def get(self, name: str, type: str | None = None) -> Credential:  # noqa: A002  (the word of the file)
+        """The credential ``name``; blocking.
+
+        SecretError when it is missing, cannot be decrypted, is tampered with, breaks the policy or is of another
+        type; PortError for port 25. ``type`` is smtp, http, webhook or imap; None takes any.
+        """
+        with self._lock:
+            credential = self._get(name)
+        found = type_of(credential)
+        if type is not None and found != type:
+            raise SecretError(
+                f'credential "{name}" is of type {found}, and {type} is needed here',
+                hint=self._suggest(type),
+            )
+        return credential
+
+    async def fetch(self, name: str, type: str | None = None) -> Credential:  # noqa: A002
+        """As ``get``, in a thread: a passphrase costs a second of CPU."""
+        return await asyncio.to_thread(self.get, name, type)
+
+    def check(self, name: str, use_key: bool) -> list[Diagnostic]:
+        """What is wrong with one credential; never raises SecretError. Without a key, what can be seen without."""
+        from runner.secret.rules import for_file
+
+        with self._lock:
+            try:
+                path = self.path(name)
+                shown = self.shown(path)
+                data = files.read(path)
+            except SecretError as error:
+                return [_diagnostic(str(self.folder.relative_to(self.root) / name), error)]
+            opened = Opened(path, data)
+            problems = opened.check_form(name)
+            if path.suffix == ".yaml" and opened.document is not None:
+                try:
+                    rule = for_file(self.root, path).recipients
+                    problems += _compare(opened.document.meta.recipients, rule)
+                except SecretError as error:
+                    problems.append(
+                        Problem(("sops", "age"), error.message, severity="warning", hint=error.hint or "")
+                    )
+            if use_key and not any(problem.severity == "error" for problem in problems):
+                try:
+                    problems += self._open(name, opened)[1]
+                except SecretError as error:
+                    return [*opened.diagnostics(shown, problems), self._explained(shown, error, opened)]
+            return list(tidy(opened.diagnostics(shown, problems)))
+
+    def path(self, name: str) -> Path:
+        """The file of ``name``; SecretError that names the nearest existing credential when there is none."""
+        if not re.fullmatch(NAME, name) or len(name) > 63:
+            raise SecretError(f'"{name[:80]}" is not a name of a credential', hint="names are like crm-hook")
+        found = [path for ending in _ENDINGS if (path := self.folder / f"{name}{ending}").exists()]
+        if len(found) > 1:
+            raise SecretError(f"{found[0].name} and {found[1].name} are both there: keep one")
+        if found:
+            return found[0]
+        for ending, what in _FOREIGN.items():
+            if (self.folder / f"{name}{ending}").exists():
+                raise SecretError(
+                    f"{self.shown(self.folder / f'{name}{ending}')}: {what} are not supported, only SOPS YAML and .age",
+                    hint=f"name it {name}.yaml, encrypted with sops as YAML",
+                )
+        names = self.names()
+        near = difflib.get_close_matches(name, names, 1)
+        known = (
+            f"credentials of this workspace: {', '.join(names[:20])}"
+            if names
+            else "flowpost secrets new makes one"
+        )
+        raise SecretError(
+            f'there is no credential "{name}" in {self.shown(self.folder)}',
+            hint=f'did you mean "{near[0]}"?' if near else known,
+        )
+
+    def shown(self, path: Path) -> str:
+        """The path as messages show it: relative to the workspace."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+    def keys(self, *, again: bool = False) -> Identities:
+        """The identities; SecretError when a variable is set but cannot be used."""
+        if self._identities is None or again:
+            self._identities = identities.find(self.environ, self.home())
+        return self._identities
+
+    def home(self) -> Path:
+        """The home folder of ``environ``."""
+        return Path(self.environ["HOME"]) if self.environ.get("HOME") else Path.home()
+
+    def _get(self, name: str) -> Credential:
+        path = self.path(name)
+        try:
+            credential = self._load(name, path)
+        except FlowpostError as error:
+            if self.keep_last_good and name in self._good:
+                if name not in self.problems or self.problems[name].message != error.message:
+                    _LOG.error("credential %s: %s; its last good version stays in use", name, error.message)
+                self.problems[name] = error
+                return self._good[name]
+            raise
+        self.problems.pop(name, None)
+        if self.keep_last_good:
+            self._good[name] = credential
+        return credential
+
+    def _load(self, name: str, path: Path) -> Credential:
+        shown = self.shown(path)
+        try:
+            data = files.read(path)
+        except FileNotFoundError:
+            raise SecretError(f"{shown} vanished while it was read") from None
+        except SecretError as error:
+            raise SecretError(f"{shown}: {error.message}", hint=error.hint) from None
+        opened = Opened(path, data)
+        problems = opened.check_form(name)
+        credential: Credential | None = None
+        if not any(problem.severity == "error" for problem in problems):
+            try:
+                credential, problems = self._open(name, opened)
+            except SecretError as error:
+                found = self._explained(shown, error, opened)
+                raise SecretError(f"{_place(found)}: {found.message}", hint=found.hint or None) from None
+        for found in opened.diagnostics(shown, problems):
+            if found.severity == "error":
+                kind = PortError if found.code == "EPORT" else SecretError
+                if kind is PortError:
+                    raise PortError(found.message)
+                who = opened.recipients
+                message = f"{_place(found)}: {found.message}" + (f" (recipients: {who})" if who else "")
+                raise SecretError(message, hint=found.hint or None)
+        assert credential is not None
+        return credential
+
+    def _open(self, name: str, opened: Opened) -> tuple[Credential | None, list[Problem]]:
+        """Decrypt, check and build; the result is kept by the content of the file."""
+        from runner.secret import build, memory, typed
+
+        entry = (opened.path.name, hashlib.sha256(opened.data).digest())
+        if entry in self._cache:
+            return self._cache[entry]
+        tree = opened.decrypt(self.keys)
+        values, problems = typed.check(tree, name)
+        credential = None
+        if not problems:
+            credential, problems = build.build(values, self.workspace, tree)
+        if opened.document is not None:
+            shown = self.shown(opened.path)
+            older = memory.remember(self.root, shown, opened.document.meta.last_modified)
+            if older:
+                _LOG.warning("%s: %s", shown, older)
+                problems = [
+                    *problems,
+                    Problem(("sops", "lastmodified"), older, severity="warning", hint=memory.HINT),
+                ]
+        if len(self._cache) > 1000:
+            self._cache.clear()
+        self._cache[entry] = credential, problems
+        return credential, problems
+
+    def _explained(self, shown: str, error: SecretError, opened: Opened) -> Diagnostic:
+        line, column = (error.line, error.column) if isinstance(error, FormatError) else (1, 1)
+        message = error.message
+        searched = self._identities.places if self._identities is not None else ""
+        if opened.recipients and "cannot be used" not in message:
+            message += f"; it is encrypted for {opened.recipients}"
+        if searched:
+            message += f"; searched: {searched}"
+        return Diagnostic(shown, line or 1, column or 1, message, "ESECRET", "error", error.hint or "")
+
+    def _is_credential(self, path: Path) -> bool:
+        return path.suffix in _ENDINGS and re.fullmatch(NAME, path.stem) is not None
+
+    def _suggest(self, wanted: str) -> str:
+        return f"name a credential of type {wanted}; flowpost secrets list shows them"
+
+
+class Opened:
+    """One file's bytes on their way to a tree: parsed once, decrypted on demand."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.path = path
+        self.data = data
+        self.document: Any = None
+        self.positions: dict[tuple[str, ...], tuple[int, int]] = {}
+
+    @property
+    def recipients(self) -> str:
+        """The recipients that the file names, in one phrase."""
+        return ", ".join(self.document.meta.recipients) if self.document is not None else ""
+
+    def check_form(self, name: str) -> list[Problem]:
+        """Parse, and check what needs no key."""
+        from runner.secret import policy, typed
+        from runner.secret.sops import document
+
+        try:
+            if self.path.suffix == ".age":
+                age.check(self.data)
+                return []
+            self.document = document.parse(self.data)
+            self.positions = policy.positions(self.document.root)
+            problems = policy.check(self.document)
+            return problems or typed.check(policy.claimed(self.document), name, values=False)[1]
+        except FormatError as error:
+            self.positions[()] = (error.line or 1, error.column or 1)
+            return [Problem((), error.message, hint=error.hint or "")]
+        except SecretError as error:
+            return [Problem((), error.message, hint=error.hint or "")]
+
+    def decrypt(self, keys: Callable[..., Identities]) -> Any:
+        """The tree of leaves; SecretError when it cannot be had. A key that came later is looked for once more."""
+        found = keys()
+        try:
+            return self._decrypt(found)
+        except age.NoMatch as error:
+            found = keys(again=True)
+            if not found.texts and found.passphrase is None:
+                raise SecretError(
+                    "there is no age identity to decrypt it with",
+                    hint="set SOPS_AGE_KEY_FILE, or put the key into the last of these places",
+                ) from None
+            try:
+                return self._decrypt(found)
+            except age.NoMatch:
+                raise SecretError(
+                    error.message,
+                    hint=error.hint
+                    or "ask someone who can decrypt it to add your recipient: flowpost secrets add-recipient",
+                ) from None
+
+    def _decrypt(self, found: Identities) -> Any:
+        from runner.secret import policy, whole
+        from runner.secret.sops import document
+
+        if self.path.suffix == ".age":
+            return whole.decrypt(self.data, found)
+        key = document.open_key(self.document, found.texts)
+        values = {place.scalar.start: leaf for place, leaf in document.leaves(self.document, key)}
+        return policy.leaf_tree(self.document.content, values)
+
+    def diagnostics(self, shown: str, problems: list[Problem]) -> list[Diagnostic]:
+        """The findings with their places in the file."""
+        out = []
+        for problem in problems:
+            line, column = self._position(problem.path)
+            out.append(
+                Diagnostic(
+                    shown,
+                    line,
+                    column,
+                    problem.message,
+                    problem.code,
+                    _severity(problem.severity),
+                    problem.hint,
+                )
+            )
+        return out
+
+    def _position(self, path: tuple[str, ...]) -> tuple[int, int]:
+        while path and path not in self.positions:
+            path = path[:-1]
+        return self.positions.get(path, (1, 1))
+
+
+def type_of(credential: Credential) -> str:
+    """The type's name as files write it."""
+    return type(credential).__name__.removesuffix("Credential").lower()
+
+
+def _severity(text: str) -> Any:
+    return text
+
+
+def _place(found: Diagnostic) -> str:
+    return f"{found.path}:{found.line}:{found.column}"
+
+
+def _diagnostic(path: str, error: SecretError) -> Diagnostic:
+    return Diagnostic(path, 1, 1, error.message, "ESECRET", "error", error.hint or "")
+
+
+def _compare(in_file: tuple[str, ...], in_rule: tuple[str, ...]) -> list[Problem]:
+    place = ("sops", "age")
+    return [
+        Problem(
+            place,
+            f"recipient {recipient} is in the file but not in .sops.yaml: who added it?",
+            hint="if it belongs there, add-recipient; if not, rotate and change the passwords",
+        )
+        for recipient in in_file
+        if recipient not in in_rule
+    ] + [
+        Problem(
+            place,
+            f"recipient {recipient} of .sops.yaml cannot decrypt this file yet",
+            severity="warning",
+            hint="flowpost secrets rotate",
+        )
+        for recipient in in_rule
+        if recipient not in in_file
+    ]
