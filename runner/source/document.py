@@ -71,16 +71,16 @@ class Document:
     def at(self, pointer: Pointer, *, key: bool = False) -> Position:
         """Where the value at ``pointer`` stands, or with ``key`` its key.
 
-        Inside an alias or a merged mapping that is where the author wrote the value. What is not there gets the
-        place of the nearest thing around it that is.
+        Inside an alias or a merged mapping that is where the author wrote the value. What is not there gets
+        the place of the nearest thing around it that is.
         """
         return self._text.position(self._index(pointer, key=key))
 
     def locate(self, pointer: Pointer, line: int, column: int) -> Position:
         """Where line ``line`` and column ``column`` (from 1) of the text at ``pointer`` stand in the file.
 
-        Exact for plain, quoted and block scalars on one line or many; the place of the value itself when there
-        is no text at ``pointer``.
+        Exact for plain, quoted and block scalars on one line or many; the place of the value itself when
+        there is no text at ``pointer``.
         """
         from runner.source.locate import locate
 
