@@ -48,7 +48,8 @@ class Inbox:
     """An SMTP server on 127.0.0.1 and a free port, over implicit TLS or STARTTLS: an async context manager.
 
     With ``username`` and ``password`` it takes mail only after a login with these; without, any login is
-    welcome and none is needed. Mail is never taken over a connection without TLS. OSError when no port can be opened.
+    welcome and none is needed. Mail is never taken over a connection without TLS. OSError when no port can
+    be opened.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class Inbox:
         await asyncio.sleep(0)
 
     async def next_message(self, timeout: float = 30.0) -> Caught:  # noqa: ASYNC109  (part of the contract)
-        """The next message that no earlier call returned; TimeoutError when ``timeout`` seconds bring none."""
+        """The next message that no earlier call returned; TimeoutError after ``timeout`` seconds."""
         async with asyncio.timeout(timeout), self._news:
             await self._news.wait_for(lambda: self._count > self._taken)
             gone = self._count - len(self.messages)

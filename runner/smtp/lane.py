@@ -1,0 +1,362 @@
+"""The connections of one credential: a queue of letters, and workers that each own one session.
+
+Openings go one after the other: a wrong password is then tried once, not once per connection, and a server
+that is down is asked once for all who wait. A worker takes the next letter only when its session stands,
+so a failed opening holds no letter back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from runner.credential import SmtpCredential
+from runner.errors import AuthError, ConnectionFailed, DeliveryUnknown, FlowpostError
+from runner.model import Outcome
+from runner.smtp.pace import SLOW_CODES, Clock, Pace, Refusals
+from runner.smtp.session import Dialer, Session, open_session, tls_context
+from runner.smtp.transaction import Announcement, Letter, Stage, announcement, transact
+from runner.smtp.wire import Lost
+
+PROBE_AFTER = 1.0
+"""Seconds of rest after which a connection is asked whether it still stands, before MAIL."""
+PROBE_PATIENCE = 5.0
+MAX_LIFETIME = 600.0
+"""Seconds after which a connection is replaced: servers and name records change."""
+FEWER_FOR = 60.0
+"""Seconds for which a lane keeps to the connections it has when the server refuses one more."""
+
+Key = tuple[str, ...]
+
+
+class Job:
+    """A letter and who waits for its outcome."""
+
+    __slots__ = ("letter", "moves", "outcome", "session", "stage")
+
+    def __init__(self, letter: Letter) -> None:
+        self.letter = letter
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.stage = Stage()
+        self.session: Session | None = None
+        self.moves = 0
+
+    def fail(self, error: BaseException) -> None:
+        """Give the waiter an error of its own; many may share one cause."""
+        if self.outcome.done():
+            return
+        if isinstance(error, FlowpostError):
+            error = _own(error)
+        self.outcome.set_exception(error)
+        # The waiter may be gone; asyncio would then log an exception that nobody fetched.
+        self.outcome.exception()
+
+
+def _own(error: FlowpostError) -> FlowpostError:
+    """A copy: one exception raised in many tasks would gather all their tracebacks."""
+    own = type(error)(
+        error.message,
+        hint=error.hint,
+        transient=error.transient,
+        smtp_code=error.smtp_code,
+        enhanced_code=error.enhanced_code,
+    )
+    own.__cause__ = error.__cause__
+    return own
+
+
+class Lane:
+    """All connections of one pool key. ``ended`` is called when the last one is closed and nothing waits."""
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        credential: SmtpCredential,
+        key: Key,
+        refusals: Refusals,
+        pace: Pace,
+        clock: Clock,
+        ended: Callable[[], None],
+    ) -> None:
+        self._dialer = dialer
+        self._credential = credential
+        self._key = key
+        self._refusals = refusals
+        self._clock = clock
+        self._ended = ended
+        self._pace = pace
+        self._context = tls_context(credential)
+        self._jobs: deque[Job] = deque()
+        self._resting: deque[asyncio.Future[Job | None]] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._sessions: set[Session] = set()
+        self._opening = asyncio.Lock()
+        self._fewer = (0, -1.0)
+        self._retired = False
+
+    async def send(self, letter: Letter) -> Outcome:
+        """Send ``letter`` over one of the connections; cancelling it before the final dot breaks the
+        connection.
+        """
+        job = Job(letter)
+        self._submit(job)
+        try:
+            return await job.outcome
+        except asyncio.CancelledError:
+            job.outcome.cancel()
+            if job.session is not None and not job.stage.handed_over:
+                job.session.wire.abort()
+            raise
+
+    def retire(self) -> None:
+        """Close connections as soon as they rest: the credential has a newer version."""
+        self._retired = True
+        while self._resting:
+            _give(self._resting.pop(), None)
+
+    async def close(self, patience: float) -> None:
+        """Finish what is on its way within ``patience`` seconds, say goodbye, close."""
+        self.retire()
+        while self._jobs:
+            self._jobs.popleft().fail(ConnectionFailed("Cannot connect: the sender was closed"))
+        if self._workers:
+            _, late = await asyncio.wait(self._workers, timeout=patience)
+            for worker in late:
+                worker.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    # -- the queue -----------------------------------------------------------------------------------
+
+    def _submit(self, job: Job, *, first: bool = False) -> None:
+        while self._resting:
+            if _give(self._resting.pop(), job):
+                return
+        if first:
+            self._jobs.appendleft(job)
+        else:
+            self._jobs.append(job)
+        self._staff()
+
+    def _staff(self) -> None:
+        """Start one more worker if letters wait and the limits allow one."""
+        fewer, until = self._fewer
+        limit = self._credential.max_connections
+        if self._clock() < until:
+            limit = min(limit, fewer)
+        if self._jobs and len(self._workers) < max(1, limit):
+            worker = asyncio.get_running_loop().create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._left)
+
+    def _left(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        self._staff()
+        if not self._workers:
+            self._ended()
+
+    def holds_back(self, session: Session) -> bool:
+        """True when no further letter may be taken for ``session`` now."""
+        return self._spent(session) or self._pace.wait() > 0
+
+    def next_job(self) -> Job | None:
+        """The letter that waits longest, None when none does."""
+        while self._jobs:
+            job = self._jobs.popleft()
+            if not job.outcome.done():
+                return job
+        return None
+
+    async def _rest(self) -> Job | None:
+        """Wait for a letter, ``idle_seconds`` at most."""
+        if self._retired:
+            return None
+        loop = asyncio.get_running_loop()
+        given: asyncio.Future[Job | None] = loop.create_future()
+        self._resting.append(given)
+        timer = loop.call_later(self._credential.idle_seconds, _give, given, None)
+        try:
+            return await given
+        finally:
+            timer.cancel()
+
+    # -- one worker ----------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        session: Session | None = None
+        job: Job | None = None
+        announced = 0
+        try:
+            while True:
+                if session is None:
+                    session = await self._open()
+                    if session is None:
+                        return
+                if job is None:
+                    job = self.next_job() or await self._rest()
+                    if job is None:
+                        return
+                    await self._slow_down()
+                    if not await self._stands(session):
+                        self._submit(job, first=True)
+                        job = None
+                        await self._drop(session)
+                        session = None
+                        continue
+                ahead = _Ahead(self, session)
+                await self._deliver(session, job, announced, ahead)
+                job, announced = ahead.job, ahead.replies
+                if session.closing or session.wire.fault is not None:
+                    if job is not None:
+                        self._move(job)
+                    job, announced = None, 0
+                    await self._drop(session)
+                    session = None
+                elif job is None and self._spent(session):
+                    await self._drop(session)
+                    session = None
+        except BaseException as exc:
+            if session is not None:
+                session.wire.abort()
+            closed = isinstance(exc, asyncio.CancelledError)
+            self._give_up(job, ConnectionFailed("Cannot connect: the sender was closed") if closed else exc)
+            if closed:
+                raise
+        finally:
+            if session is not None:
+                await self._drop(session)
+
+    async def _open(self) -> Session | None:
+        """A new session, or None when there is nothing to do, or no session to be had."""
+        async with self._opening:
+            if not any(not job.outcome.done() for job in self._jobs):
+                return None
+            try:
+                self._refusals.check(self._key)
+                await self._slow_down()
+                session = await open_session(self._dialer, self._credential, self._context)
+            except FlowpostError as exc:
+                if isinstance(exc, AuthError):
+                    self._refusals.note(self._key, exc)
+                if exc.smtp_code is not None:
+                    self._pace.heard(exc.smtp_code)
+                self._no_session(exc)
+                return None
+            self._sessions.add(session)
+            return session
+
+    def _no_session(self, error: BaseException) -> None:
+        """Leave the letters to the sessions that stand; with none, whoever waits gets the error."""
+        standing = sum(session.wire.fault is None and not session.closing for session in self._sessions)
+        if standing:
+            self._fewer = (standing, self._clock() + FEWER_FOR)
+            return
+        while self._jobs:
+            self._jobs.popleft().fail(error)
+
+    def _spent(self, session: Session) -> bool:
+        age = asyncio.get_running_loop().time() - session.since
+        return self._retired or session.sent >= self._credential.max_messages or age > MAX_LIFETIME
+
+    async def _stands(self, session: Session) -> bool:
+        """True when the next letter may go over ``session``; a connection that rested is asked first."""
+        if session.wire.fault is not None or (session.sent and self._spent(session)):
+            return False
+        now = asyncio.get_running_loop().time()
+        if now - session.used < PROBE_AFTER:
+            return True
+        patience = min(PROBE_PATIENCE, self._credential.timeout_seconds)
+        try:
+            return (await session.wire.command(b"NOOP", now + patience)).positive
+        except (Lost, TimeoutError):
+            return False
+
+    async def _deliver(self, session: Session, job: Job, announced: int, ahead: _Ahead) -> None:
+        if job.outcome.done():
+            # Cancelled: its commands may be with the server already, and must not get a message.
+            session.closing = session.closing or announced > 0
+            return
+        reused = session.sent > 0
+        job.session = session
+        try:
+            outcome = await transact(
+                session, job.letter, job.stage, announced=announced, following=ahead.commands
+            )
+        except FlowpostError as exc:
+            stale = isinstance(exc, ConnectionFailed) or exc.smtp_code == 421
+            if (
+                reused
+                and stale
+                and not job.stage.handed_over
+                and job.moves < self._credential.max_connections
+            ):
+                self._move(job)
+                return
+            if exc.smtp_code is not None:
+                self._pace.heard(exc.smtp_code)
+            job.fail(exc)
+        else:
+            slow = [refusal.code for refusal in outcome.rejected if refusal.code in SLOW_CODES]
+            self._pace.heard(slow[0] if slow else None)
+            if not job.outcome.done():
+                job.outcome.set_result(outcome)
+        finally:
+            job.session = None
+
+    def _move(self, job: Job) -> None:
+        """Give a letter whose connection went stale to another one: nothing of it was handed over."""
+        job.moves += 1
+        if not job.outcome.done():
+            self._submit(job, first=True)
+
+    async def _slow_down(self) -> None:
+        # Another refusal may have come during the sleep.
+        while (seconds := self._pace.wait()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(seconds)
+
+    async def _drop(self, session: Session) -> None:
+        if session.closing:
+            session.wire.abort()
+        await session.quit()
+        self._sessions.discard(session)
+
+    def _give_up(self, job: Job | None, error: BaseException) -> None:
+        if job is not None and job.stage.handed_over:
+            job.fail(DeliveryUnknown("Delivery unknown: the sender stopped before the server's reply"))
+        elif job is not None:
+            job.fail(error)
+        if not isinstance(error, FlowpostError):
+            self._no_session(error)
+
+
+class _Ahead:
+    """The letter whose commands leave with the final dot of the one before (RFC 2920): a round trip saved."""
+
+    def __init__(self, lane: Lane, session: Session) -> None:
+        self._lane = lane
+        self._session = session
+        self.job: Job | None = None
+        self.replies = 0
+
+    def commands(self) -> Announcement:
+        """Take the next letter and return its commands; none when none waits or it may not go here."""
+        if "PIPELINING" not in self._session.extensions or self._lane.holds_back(self._session):
+            return b"", 0
+        while (job := self._lane.next_job()) is not None:
+            try:
+                commands, self.replies = announcement(self._session, job.letter)
+            except FlowpostError as exc:
+                job.fail(exc)
+                continue
+            self.job = job
+            return commands, self.replies
+        return b"", 0
+
+
+def _give(given: asyncio.Future[Job | None], job: Job | None) -> bool:
+    """Hand over to a resting worker; False when it has something already."""
+    if given.done():
+        return False
+    given.set_result(job)
+    return True

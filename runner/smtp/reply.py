@@ -1,0 +1,85 @@
+"""Server replies: read with bounds, never trusted (RFC 5321 section 4.2)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+MAX_LINE = 8 * 1024
+"""Octets of one line; RFC 5321 section 4.5.3.1.5 says 512, and servers write longer ones."""
+MAX_REPLY = 64 * 1024
+"""Octets of one reply with all its lines; a long EHLO reply has about 1 KiB."""
+
+_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+
+
+class Garbage(Exception):
+    """What the server sent is no SMTP reply, or has no end. The text says which, and quotes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole reply. ``lines`` are its lines without code and line ends, as they came: clean them before
+    use.
+    """
+
+    code: int
+    lines: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def positive(self) -> bool:
+        """2xx."""
+        return 200 <= self.code < 300
+
+    @property
+    def transient(self) -> bool:
+        """4xx: may work later."""
+        return 400 <= self.code < 500
+
+
+class ReplyReader:
+    """Octets in, replies out; at most MAX_REPLY octets are ever held."""
+
+    __slots__ = ("_buffer", "_code", "_held", "_lines")
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._lines: list[bytes] = []
+        self._code = b""
+        self._held = 0
+
+    @property
+    def unfinished(self) -> bool:
+        """True when part of a reply has come, and not its end."""
+        return bool(self._buffer or self._lines)
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """Return the replies that ``data`` completes; raises Garbage."""
+        replies: list[Reply] = []
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            reply = self._line(line.removesuffix(b"\r"))
+            if reply is not None:
+                replies.append(reply)
+        if len(self._buffer) > MAX_LINE:
+            raise Garbage("a line of the reply has no end")
+        return replies
+
+    def _line(self, line: bytes) -> Reply | None:
+        self._held += len(line) + 2
+        if len(line) > MAX_LINE or self._held > MAX_REPLY:
+            raise Garbage("the reply has no end")
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise Garbage("the answer is not an SMTP reply")
+        code, more, text = match.groups()
+        if self._lines and code != self._code:
+            raise Garbage("the lines of one reply carry different codes")
+        self._code = code
+        self._lines.append(text or b"")
+        if more == b"-":
+            return None
+        reply = Reply(int(code), tuple(self._lines))
+        self._lines = []
+        self._held = 0
+        return reply

@@ -1,0 +1,251 @@
+"""From a credential to a connection that is ready for MAIL: greeting, EHLO, TLS, login, all within one
+deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+import ssl
+from typing import Protocol
+
+from runner.credential import Encryption, SmtpCredential
+from runner.errors import AuthError, ConfigurationError, ConnectionFailed, TimedOut, TlsError
+from runner.net.tls import client_context, describe_tls_error
+from runner.smtp.hints import login_hint
+from runner.smtp.login import log_in
+from runner.smtp.reply import Garbage, Reply
+from runner.smtp.scrub import Scrubber
+from runner.smtp.wire import Lost, Wire
+
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.(?!-)[A-Za-z0-9-]{1,63})+", re.ASCII)
+_EHLO_NAME = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}", re.ASCII)
+
+
+class Dialer(Protocol):
+    """What opens sockets: the outbound guard."""
+
+    async def connect(self, host: str, port: int, *, timeout: float) -> socket.socket:  # noqa: ASYNC109
+        """A connected socket, or BlockedError, ConnectionFailed, TimedOut."""
+        ...
+
+
+class Session:
+    """A connection that is logged in. ``extensions`` maps the names that EHLO offered to their parameters."""
+
+    __slots__ = (
+        "clean",
+        "closing",
+        "credential",
+        "extensions",
+        "place",
+        "scrubber",
+        "sent",
+        "since",
+        "used",
+        "wire",
+    )
+
+    def __init__(self, wire: Wire, credential: SmtpCredential, scrubber: Scrubber) -> None:
+        self.wire = wire
+        self.credential = credential
+        self.scrubber = scrubber
+        self.place = f"{credential.host}:{credential.port}"
+        self.extensions: dict[str, str] = {}
+        self.clean = True
+        """False when a refused message left its sender or recipients behind."""
+        self.closing = False
+        """True when it must not be used again."""
+        self.sent = 0
+        """Transactions so far."""
+        self.since = self.used = asyncio.get_running_loop().time()
+        """When it was opened, and last used (the loop's clock)."""
+
+    def deadline(self) -> float:
+        """When a phase that begins now has to be over."""
+        return asyncio.get_running_loop().time() + self.credential.timeout_seconds
+
+    def lost(self, why: str) -> ConnectionFailed:
+        """The error for a connection that ended before a message was handed over."""
+        stray = self.wire.stray
+        told = f"{why}: {self.scrubber.reply(stray)}" if stray is not None else why
+        return ConnectionFailed(
+            f"Cannot connect to {self.place}: {told}",
+            smtp_code=stray.code if stray is not None else None,
+            transient=True,
+        )
+
+    def timed_out(self, doing: str) -> TimedOut:
+        """The error for a phase whose deadline passed before a message was handed over."""
+        return TimedOut(f"Timed out {doing} at {self.place} after {self.credential.timeout_seconds:g} s")
+
+    async def quit(self) -> None:
+        """Say goodbye and close, within a few seconds; never raises: the mail is out."""
+        try:
+            if self.wire.fault is None:
+                limit = min(3.0, self.credential.timeout_seconds)
+                await self.wire.command(b"QUIT", asyncio.get_running_loop().time() + limit)
+        except (Lost, TimeoutError):
+            pass
+        finally:
+            await self.wire.close()
+
+
+def tls_context(credential: SmtpCredential) -> ssl.SSLContext | None:
+    """The context for this credential's connections; building it costs milliseconds, so keep it."""
+    if credential.encryption is Encryption.NONE:
+        return None
+    return client_context(verify=credential.verify, min_tls=credential.min_tls, ca_pem=credential.ca_pem)
+
+
+async def open_session(
+    dialer: Dialer, credential: SmtpCredential, context: ssl.SSLContext | None, *, hint: str | None = None
+) -> Session:
+    """Connect, secure and log in within ``timeout_seconds`` altogether.
+
+    ``context`` comes from ``tls_context``; ``hint`` replaces the provider's own hint on a refused login.
+    Not one octet of AUTH leaves before TLS is up, unless the credential says ``encryption: none`` and
+    ``allow_plaintext_auth``. Raises BlockedError, ConnectionFailed (permanent for a 5xx), TimedOut,
+    TlsError, AuthError.
+    """
+    if (
+        credential.auth is not None
+        and credential.encryption is Encryption.NONE
+        and not credential.allow_plaintext_auth
+    ):
+        raise AuthError(
+            "Authentication failed: no password is sent over a connection without TLS",
+            hint="use encryption: starttls or tls, or accept the risk with security.allow_plaintext_auth: true",
+        )
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + credential.timeout_seconds
+    sock = await dialer.connect(credential.host, credential.port, timeout=credential.timeout_seconds)
+    wire = await Wire.over(sock)
+    session = Session(wire, credential, Scrubber(credential.auth))
+    opening = _Opening(session, context, deadline)
+    try:
+        await opening.run(hint or login_hint(credential.provider, credential.host))
+    except BaseException as exc:
+        wire.abort()
+        if isinstance(exc, Lost | Garbage):
+            raise session.lost(str(exc)) from exc
+        if isinstance(exc, TimeoutError):
+            raise session.timed_out(opening.doing) from exc
+        raise
+    session.used = loop.time()
+    return session
+
+
+class _Opening:
+    """The steps from a fresh connection to a session; ``doing`` says where it stands, for the error."""
+
+    def __init__(self, session: Session, context: ssl.SSLContext | None, deadline: float) -> None:
+        self.session = session
+        self.wire = session.wire
+        self.credential = session.credential
+        self.context = context
+        self.deadline = deadline
+        self.doing = "waiting for the greeting"
+
+    async def run(self, hint: str | None) -> None:
+        if self.credential.encryption is Encryption.TLS:
+            await self.secure(greeting=True)
+        else:
+            self.wire.expect_greeting()
+        self.doing = "waiting for the greeting"
+        self.expect(await self.wire.reply(self.deadline), 220, "the greeting")
+        await self.ehlo()
+        if self.credential.encryption is Encryption.STARTTLS:
+            await self.starttls()
+        if self.credential.auth is not None:
+            self.doing = "logging in"
+            words = f"{self.session.extensions.get('AUTH', '')}".upper().split()
+            await log_in(
+                self.wire, self.credential.auth, frozenset(words), self.session.scrubber, self.deadline, hint
+            )
+
+    async def ehlo(self) -> None:
+        self.doing = "waiting for the answer to EHLO"
+        reply = await self.wire.command(b"EHLO " + self.name().encode("ascii"), self.deadline)
+        self.expect(reply, 250, "EHLO")
+        self.session.extensions = extensions(reply)
+
+    async def starttls(self) -> None:
+        if "STARTTLS" not in self.session.extensions:
+            raise TlsError(
+                f"STARTTLS is not offered by {self.session.place}, so nothing was sent",
+                hint="check host and port, or use encryption: tls on port 465",
+            )
+        self.doing = "waiting for the answer to STARTTLS"
+        reply = await self.wire.command(b"STARTTLS", self.deadline)
+        if reply.code != 220:
+            raise TlsError(
+                f"STARTTLS was refused by {self.session.place}: {self.session.scrubber.reply(reply)}",
+                hint="check host and port, or use encryption: tls on port 465",
+                transient=reply.transient,
+                smtp_code=reply.code,
+            )
+        await self.secure(greeting=False)
+        # What was said in clear is worth nothing now (RFC 3207 section 4.2).
+        self.session.extensions = {}
+        await self.ehlo()
+
+    async def secure(self, *, greeting: bool) -> None:
+        assert self.context is not None
+        self.doing = "in the TLS handshake"
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                await self.wire.start_tls(self.context, self.credential.host, greeting=greeting)
+        except TimeoutError:
+            raise
+        except (OSError, EOFError) as exc:
+            raise describe_tls_error(exc, self.credential.host) from exc
+
+    def expect(self, reply: Reply, code: int, what: str) -> None:
+        if reply.code == code:
+            return
+        enhanced, _ = self.session.scrubber.parts(reply)
+        told = self.session.scrubber.reply(reply)
+        raise ConnectionFailed(
+            f"Cannot connect to {self.session.place}: {what} was answered with {told}",
+            hint="the server takes no mail from here now; ask its operator if it stays so",
+            transient=not 500 <= reply.code < 600,
+            smtp_code=reply.code,
+            enhanced_code=enhanced,
+        )
+
+    def name(self) -> str:
+        given = self.credential.client_identifier
+        if given is None:
+            return own_name(self.wire.own_address())
+        if not _EHLO_NAME.fullmatch(given):
+            raise ConfigurationError(
+                "client_identifier is not a host name or an address literal",
+                hint="write it like mail.example.com or [192.0.2.1]",
+            )
+        return given
+
+
+def extensions(reply: Reply) -> dict[str, str]:
+    """What an EHLO reply offers: names in upper case, and their parameters (RFC 5321 section 4.1.1.1)."""
+    found: dict[str, str] = {}
+    for line in reply.lines[1:]:
+        # ``AUTH=PLAIN`` is how some servers of the nineties, and their heirs, write it.
+        name, _, rest = line.decode("ascii", "replace").strip().replace("=", " ", 1).partition(" ")
+        if name:
+            found[name.upper()] = f"{found.get(name.upper(), '')} {rest.strip()}".strip()
+    return found
+
+
+def own_name(address: str) -> str:
+    """The EHLO name: this machine's full host name, else the connection's own address as a literal."""
+    host = socket.gethostname()
+    if len(host) <= 255 and _HOST_NAME.fullmatch(host) and not host.lower().startswith("localhost"):
+        return host
+    try:
+        version = ipaddress.ip_address(address.partition("%")[0]).version
+    except ValueError:
+        return "[127.0.0.1]"
+    return f"[IPv6:{address.partition('%')[0]}]" if version == 6 else f"[{address}]"
