@@ -233,7 +233,7 @@ def _endless(schema: Mapping[str, Any]) -> Iterator[SchemaFinding]:
     checker = unaudited_checker(schema)
     samples: tuple[object, ...] = ({}, [], "", 0, None)
     for sample in samples:
-        if stuck := [problem for problem in checker.check(sample) if "cannot be checked" in problem.message]:
+        if stuck := [problem for problem in checker.problems(sample) if "cannot be checked" in problem.message]:
             endless = "nested" in stuck[0].message
             message = (
                 "refers to itself without end" if endless else "takes too long to check even a small value"

@@ -46,16 +46,16 @@ class Checker:
     def __init__(self, validator: Any) -> None:
         self._validator = validator
 
-    def check(self, value: object) -> list[Problem]:
+    def problems(self, value: object) -> list[Problem]:
         """What is wrong with ``value``, at most MAX_PROBLEMS; empty when it is valid. Never raises."""
         from referencing.exceptions import Unresolvable
 
-        from runner.schema.problems import problems
+        from runner.schema.problems import explain
 
         token = _deadline.set(time.monotonic() + MAX_SECONDS)
         try:
             found = islice(self._validator.iter_errors(value), MAX_PROBLEMS)
-            told = dict.fromkeys(problem for error in found for problem in problems(error))
+            told = dict.fromkeys(problem for error in found for problem in explain(error))
             return list(told)[:MAX_PROBLEMS]
         except (CheckTooLong, TextTooLong):
             return [Problem("", f"cannot be checked within {MAX_SECONDS:g} s")]

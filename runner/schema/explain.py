@@ -248,8 +248,14 @@ class Explainer:
             choice = _list(map(quoted, keys), " or ")
             self._holder(pointer, "required", f"{choice} is missing in {self.section(pointer)}")
             return
-        meant = min(_grouped(error.context or ()).values(), key=_distance, default=[])
-        for inner in meant:
+        groups = _grouped(error.context or ())
+        wrong_types = [inner for group in groups.values() for inner in group if _is_wrong_type(inner)]
+        if groups and len({inner.schema_path[0] for inner in wrong_types}) == len(groups):
+            merged = wrong_types[0]
+            merged.validator_value = [inner.validator_value for inner in wrong_types]
+            self._type(pointer, merged)
+            return
+        for inner in min(groups.values(), key=_distance, default=[]):
             self.explain(inner, pointer)
 
 
@@ -262,6 +268,10 @@ def _grouped(errors: Iterable[ValidationError]) -> dict[int, list[ValidationErro
     for error in errors:
         groups.setdefault(int(error.schema_path[0]), []).append(error)
     return groups
+
+
+def _is_wrong_type(error: ValidationError) -> bool:
+    return not error.path and error.validator == "type" and isinstance(error.validator_value, str)
 
 
 def _distance(errors: list[ValidationError]) -> tuple[bool, bool, int]:

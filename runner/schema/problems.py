@@ -15,7 +15,7 @@ ValidationError = Any
 """jsonschema's, whose stubs make every field possibly unset."""
 
 
-def problems(error: ValidationError) -> Iterator[Problem]:
+def explain(error: ValidationError) -> Iterator[Problem]:
     """What ``error`` means, as one problem or more."""
     yield from _problems(error, ())
 
