@@ -149,8 +149,12 @@ class Http(NodeType):
 
     @classmethod
     def references(cls, params: Mapping[str, object]) -> References:
-        """The credential of type http."""
-        return References(credentials=tuple(credential_reference(params, "http")))
+        """The credential of type http, and the URL when it is written out."""
+        url = params.get("url")
+        return References(
+            credentials=tuple(credential_reference(params, "http")),
+            urls=((url, ("url",)),) if isinstance(url, str) else (),
+        )
 
     def _with_login(self, login: HttpCredential | None) -> dict[str, str]:
         """The headers with the credential's as the last one, which no parameter can replace."""
