@@ -1,0 +1,1 @@
+"""The message: addresses, headers, limits, and the bytes that leave the house."""

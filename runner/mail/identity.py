@@ -1,0 +1,26 @@
+"""Who a message is: its Message-ID, the same through every attempt, restart and machine."""
+
+from __future__ import annotations
+
+import hashlib
+
+from runner.errors import AddressError
+from runner.mail.addrspec import NotAnAddress, to_ascii
+
+
+def message_id(domain: str, *parts: str) -> str:
+    """``<128 bits of SHA-256 over parts@domain>`` (RFC 5322 3.6.4), derived from nothing but its arguments.
+
+    ``parts`` name the message (run, node, item), never a time or an attempt. AddressError when ``domain`` is none.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        octets = part.encode("utf-8", "surrogatepass")
+        # The length keeps ("ab", "c") and ("a", "bc") apart.
+        digest.update(b"%d:" % len(octets))
+        digest.update(octets)
+    try:
+        name = to_ascii(domain)
+    except NotAnAddress as error:
+        raise AddressError(f"Invalid address: {error}") from error
+    return f"<{digest.hexdigest()[:32]}@{name}>"

@@ -1,0 +1,41 @@
+"""The fixed limits of one message (SPEC 5), checked before a connection is opened."""
+
+from __future__ import annotations
+
+from runner.errors import LimitError
+from runner.mail.message import Mail
+
+MAX_BODY_BYTES = 10_000_000
+"""Octets of UTF-8 in the text, and again in the HTML."""
+MAX_ATTACHMENTS_BYTES = 25_000_000
+"""Octets of all attachments together, before they are encoded."""
+MAX_SUBJECT = 998
+"""Characters of the subject."""
+MAX_HEADERS = 50
+"""Custom headers."""
+MAX_RECIPIENTS = 100
+"""To, Cc and Bcc together."""
+
+
+def check_limits(mail: Mail) -> None:
+    """LimitError (ELIMIT) when ``mail`` passes a limit; the message says the figure found and the one allowed."""
+    _check("recipients", len(mail.to) + len(mail.cc) + len(mail.bcc), MAX_RECIPIENTS)
+    _check("characters in the subject", len(mail.subject), MAX_SUBJECT)
+    _check("custom headers", len(mail.headers), MAX_HEADERS)
+    _check_body("text", mail.text)
+    _check_body("HTML", mail.html)
+    if mail.attachments:
+        octets = sum(len(attachment.data) for attachment in mail.attachments)
+        _check("bytes of attachments", octets, MAX_ATTACHMENTS_BYTES)
+
+
+def _check_body(name: str, body: str | None) -> None:
+    # A character is at most four octets: most bodies need no counting.
+    if body is not None and len(body) * 4 > MAX_BODY_BYTES:
+        octets = len(body) if body.isascii() else len(body.encode("utf-8", "surrogatepass"))
+        _check(f"bytes in the {name} body", octets, MAX_BODY_BYTES)
+
+
+def _check(what: str, found: int, allowed: int) -> None:
+    if found > allowed:
+        raise LimitError(f"{found:,} {what}, at most {allowed:,} are allowed")

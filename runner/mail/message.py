@@ -1,0 +1,55 @@
+"""One message as it was meant, before a byte of it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from runner.mail.address import Address
+from runner.model import Attachment
+
+Priority = Literal["low", "normal", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """How to leave a list: ``url`` (http or https), ``mailto`` (an address), or both (RFC 2369).
+
+    ``one_click`` adds ``List-Unsubscribe-Post`` and needs an https ``url`` (RFC 8058).
+    """
+
+    url: str | None = None
+    mailto: str | None = None
+    one_click: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """Everything that ``compose`` turns into an envelope and bytes.
+
+    ``text`` alone, ``html`` alone, or both as alternatives. ``headers`` are the custom ones, in order.
+    ``message_id`` is ``<left@right>``. ``date`` carries its zone. ``redirect_to`` sends the whole envelope to one
+    address and leaves the headers as they were meant (``runner.mail.delivery``).
+    """
+
+    sender: Address
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    reply_to: Address | None = None
+    subject: str
+    text: str | None = None
+    html: str | None = None
+    priority: Priority | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    unsubscribe: Unsubscribe | None = None
+    message_id: str
+    date: datetime
+    redirect_to: Address | None = None
+
+    @property
+    def recipients(self) -> tuple[Address, ...]:
+        """To, Cc and Bcc together, in that order, doubles included."""
+        return self.to + self.cc + self.bcc
