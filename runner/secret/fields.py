@@ -6,6 +6,7 @@ them; nothing else lists a credential's keys.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -241,6 +242,22 @@ SHAPES: dict[str, Shape] = {
         sections={"server": _SERVER, "auth": _MAIL_AUTH, "security": _SECURITY},
     ),
 }
+
+
+def is_secret(key: str) -> bool:
+    """Whether a field of that name holds a secret; unknown names do."""
+    kinds = {field.kind for name, field in _all_fields() if name == key}
+    return not kinds or bool(kinds & {"secret"}) or key == "private_key"
+
+
+def _all_fields() -> Iterator[tuple[str, Field]]:
+    for shape in SHAPES.values():
+        yield from shape.fields.items()
+        for section in shape.sections.values():
+            yield from section.fields.items()
+            for name, fields in (section.variants or {}).items():
+                yield "type", Field(about=name)
+                yield from fields.items()
 
 
 def schema() -> dict[str, Any]:

@@ -8,10 +8,11 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from runner import redact
 from runner.credential import Credential
 from runner.diagnostic import Diagnostic, tidy
 from runner.errors import FlowpostError, PortError, SecretError
@@ -19,6 +20,7 @@ from runner.secret import age, files, identities
 from runner.secret.fields import NAME
 from runner.secret.identities import Identities
 from runner.secret.sops.nodes import FormatError
+from runner.secret.sops.scalar import Leaf
 from runner.secret.typed import Problem
 
 _LOG = logging.getLogger("flowpost.secret")
@@ -201,6 +203,7 @@ class CredentialStore:
             return self._cache[entry]
         tree = opened.decrypt(self.keys)
         values, problems = typed.check(tree, name)
+        redact.protect(*secret_texts(tree))
         credential = None
         if not problems:
             credential, problems = build.build(values, self.workspace, tree)
@@ -326,6 +329,21 @@ class Opened:
 def type_of(credential: Credential) -> str:
     """The type's name as files write it."""
     return type(credential).__name__.removesuffix("Credential").lower()
+
+
+def secret_texts(tree: Any) -> Iterator[str]:
+    """The texts of a tree that are secret by their field's kind; what no table knows counts as secret, too."""
+    from runner.secret.fields import is_secret
+
+    todo: list[tuple[str, Any]] = [("", tree)]
+    while todo:
+        key, node = todo.pop()
+        if isinstance(node, dict):
+            todo.extend(node.items())
+        elif isinstance(node, list):
+            todo.extend((key, item) for item in node)
+        elif isinstance(node, Leaf) and is_secret(key):
+            yield node.text
 
 
 def _severity(text: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Series
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,11 +23,16 @@ _MAC_ONLY_SEED = hashlib.sha256(b"sops").digest()
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A scalar value and the path of keys above it."""
+    """A scalar value and the path of keys above it; ``column`` is its key's, 0 for an item of a list."""
 
     scalar: Scalar
     path: tuple[str, ...]
-    in_list: bool
+    column: int
+
+    @property
+    def in_list(self) -> bool:
+        """Whether it is an item of a list."""
+        return self.column == 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -57,16 +62,16 @@ def parse(data: bytes) -> Document:
 
 
 def places(node: Node, path: tuple[str, ...] = ()) -> Iterator[Place]:
-    """Every scalar value under ``node`` in the order of the file; ``sops`` at the top is not content."""
-    todo: list[tuple[Node, tuple[str, ...], bool]] = [(node, path, False)]
+    """Every scalar value under ``node`` in the order of the file."""
+    todo: list[tuple[Node, tuple[str, ...], int]] = [(node, path, 1)]
     while todo:
-        current, where, listed = todo.pop()
+        current, where, column = todo.pop()
         if isinstance(current, Scalar):
-            yield Place(current, where, listed)
+            yield Place(current, where, column)
         elif isinstance(current, Sequence):
-            todo.extend((item, where, True) for item in reversed(current.items))
+            todo.extend((item, where, 0) for item in reversed(current.items))
         else:
-            todo.extend((value, (*where, _key(key)), False) for key, value in reversed(current.pairs))
+            todo.extend((value, (*where, _key(key)), key.column) for key, value in reversed(current.pairs))
 
 
 def _key(key: Scalar) -> str:
@@ -98,21 +103,28 @@ def open_key(document: Document, identities: Series[str]) -> bytes:
 def leaves(document: Document, key: bytes) -> list[tuple[Place, Leaf | None]]:
     """Every value in order, decrypted; the MAC is verified before anything is returned."""
     meta = document.meta
-    digest = hashlib.sha512(_MAC_ONLY_SEED if meta.mac_only_encrypted else b"")
     found: list[tuple[Place, Leaf | None]] = []
     for place in places(document.content):
         encrypted = meta.rule.encrypts(place.path)
-        leaf = _open(place, key) if encrypted else resolve(place.scalar)
-        if leaf is not None and leaf.kind != "comment" and (encrypted or not meta.mac_only_encrypted):
-            digest.update(leaf.text.encode("utf-8"))
-        found.append((place, leaf))
+        found.append((place, _open(place, key) if encrypted else resolve(place.scalar)))
     try:
         mac = cipher.unseal(meta.mac, key, meta.last_modified)
     except FormatError:
         raise _tampered(meta) from None
-    if not hmac.compare_digest(mac.text.encode(), digest.hexdigest().upper().encode()):
+    if not hmac.compare_digest(mac.text.encode(), digest(found, meta).encode()):
         raise _tampered(meta)
     return found
+
+
+def digest(found: Iterable[tuple[Place, Leaf | None]], meta: Metadata) -> str:
+    """The MAC's plaintext: upper-case hex of SHA-512 over the plaintexts in order, comments left out."""
+    hashed = hashlib.sha512(_MAC_ONLY_SEED if meta.mac_only_encrypted else b"")
+    for place, leaf in found:
+        if leaf is None or leaf.kind == "comment":
+            continue
+        if not meta.mac_only_encrypted or meta.rule.encrypts(place.path):
+            hashed.update(leaf.text.encode("utf-8"))
+    return hashed.hexdigest().upper()
 
 
 def _open(place: Place, key: bytes) -> Leaf | None:
@@ -201,14 +213,6 @@ def wrap(key: bytes, recipients: Series[str]) -> list[tuple[str, str]]:
 def now() -> str:
     """The time as ``lastmodified`` has it: UTC, whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def mac_of(texts: Iterator[str], key: bytes, last_modified: str) -> str:
-    """The sealed MAC over plaintexts in order."""
-    digest = hashlib.sha512()
-    for text in texts:
-        digest.update(text.encode("utf-8"))
-    return cipher.seal(Leaf("str", digest.hexdigest().upper()), key, last_modified)
 
 
 __all__ = [

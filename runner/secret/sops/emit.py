@@ -6,6 +6,7 @@ writes them keeps its other lines.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -58,7 +59,10 @@ def clear_scalar(leaf: Leaf | None) -> str:
     if leaf.kind == "float":
         special = {"NaN": ".nan", "+Inf": ".inf", "-Inf": "-.inf"}
         # The reader must not take 2 for a whole number: it would be summed alike, but have another type.
-        return special.get(leaf.text) or (leaf.text if "." in leaf.text else f"{leaf.text}.0")
+        if leaf.text in special:
+            return special[leaf.text]
+        text = repr(float(leaf.text))
+        return text if "." in text or "e" in text else f"{text}.0"
     return leaf.text
 
 
@@ -81,13 +85,12 @@ def file(
     tree: dict[str, Any], key: bytes, stanzas: list[tuple[str, str]], rule: Rule, last_modified: str
 ) -> bytes:
     """The whole encrypted file; FormatError when the tree holds what SOPS cannot."""
-    from runner.secret.sops.document import mac_of
-
     if not isinstance(tree, dict) or "sops" in tree:
         raise FormatError('the content must be a mapping without a key "sops"')
     writer = _Writer(key, rule)
     body = "".join(writer.mapping(tree, "", (), 1)) if tree else ""
-    mac = mac_of(iter(writer.texts), key, last_modified)
+    digest = hashlib.sha512("".join(writer.texts).encode("utf-8")).hexdigest().upper()
+    mac = cipher.seal(Leaf("str", digest), key, last_modified)
     data = (body + section(stanzas, last_modified, mac, rule)).encode("utf-8")
     if len(data) > MAX_BYTES:
         raise FormatError(f"the file would have {len(data)} bytes, at most {MAX_BYTES} are allowed")
@@ -96,10 +99,7 @@ def file(
 
 def section(stanzas: list[tuple[str, str]], last_modified: str, mac: str, rule: Rule) -> str:
     """The ``sops:`` section."""
-    lines = ["sops:", "    age:"]
-    for recipient, enc in stanzas:
-        lines += [f"        - recipient: {text_scalar(recipient)}", "          enc: |"]
-        lines += [f"            {line}" for line in enc.strip().splitlines()]
+    lines = ["sops:", "    age:", *stanza_lines(stanzas, " " * 8)]
     lines += [f'    lastmodified: "{last_modified}"', f"    mac: {mac}"]
     lines += [f"    {rule.kind}: {text_scalar(rule.text)}", f"    version: {VERSION}"]
     return "\n".join(lines) + "\n"
@@ -108,6 +108,15 @@ def section(stanzas: list[tuple[str, str]], last_modified: str, mac: str, rule: 
 def _deeper(indent: str) -> str:
     # sops goes on at the next multiple of four, wherever a list's dashes have shifted it to.
     return " " * (4 * ((len(indent) + 4) // 4))
+
+
+def stanza_lines(stanzas: list[tuple[str, str]], indent: str) -> list[str]:
+    """The lines of the list of recipients, at ``indent``."""
+    lines = []
+    for recipient, enc in stanzas:
+        lines += [f"{indent}- recipient: {text_scalar(recipient)}", f"{indent}  enc: |"]
+        lines += [f"{indent}    {line}" for line in enc.strip().splitlines()]
+    return lines
 
 
 class _Writer:
