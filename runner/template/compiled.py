@@ -1,0 +1,171 @@
+"""``Templates`` compiles, ``Template`` renders: the two things other rooms see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.diagnostic import Diagnostic, Invalid, Position
+from runner.errors import TemplateError
+from runner.template.kinds import LIMITS, Kind, Where, place
+from runner.template.library import Library, Unreadable
+from runner.template.scan import Delimiters, Mistake
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
+
+    from runner.template.engine import Unit
+
+_MAX_FILES = 64
+
+
+class Template:
+    """A compiled text. ``files`` are the template files it was read from, ``where`` tells errors its place."""
+
+    def __init__(
+        self, unit: Unit, files: tuple[Path, ...], limit: int, after: Callable[[str], str] | None = None
+    ) -> None:
+        self.source = unit.source
+        self.kind = unit.kind
+        self.where = unit.where
+        self.files = files
+        self.limit = limit
+        self.unit = unit
+        self._after = after
+        self._root: Any = None
+        self._start: Any = None
+        self._finish: Any = None
+
+    def __repr__(self) -> str:
+        return f"Template({self.kind}, {self.where.field}, {self.where.path})"
+
+    def render(self, scope: Mapping[str, object]) -> Any:
+        """The field's value with the names of ``scope``: what ``Kind`` says for its kind.
+
+        Raises TemplateError with field, file, line and column: for an unknown name, for what the sandbox
+        refuses, for more than ``limit`` characters, a second of work or 100 MB of memory.
+        """
+        if self._root is None:
+            self._prepare(scope)
+        try:
+            return self._finish(self._root(self._start(scope)), self.limit)
+        except TemplateError:
+            raise
+        except Exception as error:
+            raise self._explained(error, scope) from error
+
+    def _prepare(self, scope: Mapping[str, object]) -> None:
+        from runner.template.finish import finisher, starter
+
+        try:
+            root = self.unit.root_render_func
+        except Exception as error:
+            raise self._explained(error, scope) from error
+        self._finish = finisher(self.unit, self._after)
+        self._start = starter(self.unit)
+        self._root = root
+
+    def _explained(self, error: Exception, scope: Mapping[str, object]) -> TemplateError:
+        from runner.template.engine import explain
+
+        return explain(error, self.unit, scope)
+
+
+class Templates:
+    """Compiles the templates of one workspace.
+
+    ``root`` is the templates folder (None: no files), ``label`` how messages call it (default: its name).
+    """
+
+    def __init__(
+        self, root: Path | None, delimiters: Delimiters = "angle", *, label: str | None = None
+    ) -> None:
+        self.delimiters = delimiters
+        self.library = Library(root, label)
+
+    def compile(self, text: str, kind: Kind, where: Where, limit: int | None = None) -> Template:
+        """A template from a field's text. ``limit`` is in characters. Raises Invalid with code ``template``."""
+        found = _Reader(self.library, self.delimiters, kind, where)
+        unit = found.unit(text, where, ())
+        return Template(unit, tuple(found.paths), LIMITS[kind] if limit is None else limit)
+
+    def compile_file(self, name: str, kind: Kind, where: Where, limit: int | None = None) -> Template:
+        """A template from a file of the folder; ``.mjml`` becomes HTML. Raises Invalid with code ``template``."""
+        found = _Reader(self.library, self.delimiters, kind, where)
+        try:
+            unit = found.file(name, ())
+        except Unreadable as error:
+            position = where.locate(1, 1)
+            raise Invalid([_finding(where.path, position, error.message, error.hint)]) from error
+        after = None
+        if name.lower().endswith(".mjml"):
+            from runner.template.markup import compile_mjml
+
+            after = compile_mjml
+        return Template(unit, tuple(found.paths), LIMITS[kind] if limit is None else limit, after)
+
+
+class _Reader:
+    """Reads one template and the files that it names; each file once."""
+
+    def __init__(self, library: Library, delimiters: Delimiters, kind: Kind, where: Where) -> None:
+        self.library = library
+        self.delimiters = delimiters
+        self.kind = kind
+        self.where = where
+        self.paths: list[Path] = []
+        self.units: dict[str, Unit] = {}
+
+    def unit(self, text: str, where: Where, chain: tuple[str, ...]) -> Unit:
+        from runner.template.engine import Unit
+        from runner.template.finish import is_native
+        from runner.template.grammar import parse
+
+        try:
+            tree = parse(text, self.kind, self.delimiters)
+            files = self._files(tree, chain)
+        except Mistake as mistake:
+            position = where.locate(*place(text, mistake.offset))
+            raise Invalid([_finding(where.path, position, mistake.message, mistake.hint)]) from mistake
+        return Unit(text, self.kind, where, tree, files, not chain and is_native(self.kind, tree))
+
+    def file(self, name: str, chain: tuple[str, ...]) -> Unit:
+        text, path = self.library.read(name)
+        if path not in self.paths:
+            self.paths.append(path)
+        if len(self.paths) > _MAX_FILES:
+            raise Unreadable(f"more than {_MAX_FILES} template files are used")
+        where = Where(self.library.shown(name), self.where.field, Position)
+        return self.unit(text, where, (*chain, self.library.plain(name)))
+
+    def _files(self, tree: nodes.Template, chain: tuple[str, ...]) -> dict[str, Unit | None]:
+        from jinja2 import nodes
+
+        from runner.template.grammar import file_names
+
+        found: dict[str, Unit | None] = {}
+        statements = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+        for statement in tree.find_all(statements):
+            names = file_names(statement)
+            optional = isinstance(statement, nodes.Include) and statement.ignore_missing
+            for number, name in enumerate(names):
+                plain = self.library.plain(name)
+                if plain in chain:
+                    raise Mistake(f'"{name}" includes itself', statement.lineno - 1)
+                try:
+                    if plain not in self.units:
+                        self.units[plain] = self.file(name, chain or ("",))
+                    found[name] = self.units[plain]
+                except Unreadable as error:
+                    if not error.absent or not (optional or any(found.get(one) for one in names[:number])):
+                        if error.absent and number + 1 < len(names):
+                            found[name] = None
+                            continue
+                        raise Mistake(error.message, statement.lineno - 1, error.hint) from error
+                    found[name] = None
+        return found
+
+
+def _finding(path: str, position: Position, message: str, hint: str) -> Diagnostic:
+    return Diagnostic(path, position.line, position.column, message, "template", hint=hint)

@@ -1,0 +1,81 @@
+"""The beginning and the end of a render: from scope to context, and from the generated parts to the field's value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.runtime import Undefined
+
+from runner.template.access import GLOBALS
+from runner.template.budget import Refused, begin
+from runner.template.engine import Scope, Unit
+from runner.template.grammar import lone
+from runner.template.kinds import Kind
+from runner.template.output import address, collect, url
+from runner.template.values import SCALARS, Html, plain, to_text
+
+_NATIVE = (Kind.TEXT, Kind.URL, Kind.EXPRESSION)
+
+
+def is_native(kind: Kind, tree: nodes.Template) -> bool:
+    """Whether the template is one expression that keeps its native type."""
+    return kind in _NATIVE and lone(tree) is not None
+
+
+def starter(unit: Unit) -> Callable[[Mapping[str, object]], Scope]:
+    """The function that makes a render's context."""
+
+    def start(scope: Mapping[str, object]) -> Scope:
+        begin()
+        return Scope(unit, {**GLOBALS, **scope})
+
+    return start
+
+
+def finisher(unit: Unit, after: Callable[[str], str] | None) -> Callable[[Iterable[Any], int], Any]:
+    """The function that makes the field's value of the parts, within a limit of characters."""
+    if unit.native:
+        return _taken if _is_path(lone(unit.tree)) else _computed
+    if unit.kind is Kind.ADDRESS:
+        return address
+    if unit.kind is Kind.URL:
+        return url
+    if after is not None:
+        return lambda parts, limit: within(after(collect(parts, limit)), limit)
+    return collect
+
+
+def _is_path(node: nodes.Node | None) -> bool:
+    while isinstance(node, nodes.Getattr) or (
+        isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const)
+    ):
+        node = node.node
+    return isinstance(node, nodes.Name)
+
+
+def _taken(parts: Iterable[Any], limit: int) -> Any:
+    """A value straight from the scope: data already, and not built here."""
+    for value in parts:
+        if type(value) in SCALARS or isinstance(value, dict | list):
+            return within(value, limit)
+    return _computed((value,), limit)
+
+
+def _computed(parts: Iterable[Any], limit: int) -> Any:
+    """A value that the template may have built: counted and made plain."""
+    for value in parts:
+        if isinstance(value, Undefined):
+            return within(str(value), limit)
+        if type(value) is Html:
+            return within(to_text(value), limit)
+        return within(plain(value), limit)
+    return ""
+
+
+def within(value: Any, limit: int) -> Any:
+    """The value, unless it is a text or bytes longer than ``limit``."""
+    if isinstance(value, str | bytes) and len(value) > limit:
+        raise Refused(f"the result has more than {limit} characters")
+    return value

@@ -1,0 +1,186 @@
+"""What becomes of the values in a field of each kind, and how the parts of a field are put together.
+
+In a URL and in an address field the author's text and the values never mix: the generated code yields them as
+objects of different types, and macros and blocks keep them apart in ``Mixed``. There is no mark in the text that
+a value could forge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from jinja2.runtime import Undefined
+from markupsafe import escape
+
+from runner.model import Fixed, Given, Pieces
+from runner.template.budget import Refused, spend, spend_text
+from runner.template.filters import Expand
+from runner.template.kinds import Kind
+from runner.template.textfilters import Encoded, percent
+from runner.template.urls import UrlPart, assemble
+from runner.template.values import Html, describe, plain, to_html, to_text
+
+_AT_ONCE = 256
+_MOST_CONCATENATED = 20_000_000
+_MOST_PIECES = 10_000
+
+
+class Mixed:
+    """Text and values of an address or URL that a macro or block has put together."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self.parts = parts
+
+
+def text_out(value: Any) -> str:
+    """A value in a text."""
+    return value if type(value) is str else to_text(value)
+
+
+def html_out(value: Any) -> str:
+    """A value in HTML."""
+    if type(value) is str and len(value) < 4096:
+        return escape(value)
+    return to_html(value)
+
+
+def native_out(value: Any) -> Any:
+    """A value that is a whole field."""
+    return value
+
+
+def address_out(value: Any) -> Any:
+    """A value in an address field."""
+    if type(value) is Mixed:
+        return value
+    if type(value) is Expand:
+        return Given(_address_value(value.value), expand=True)
+    if isinstance(value, Undefined):
+        return str(value)
+    return Given(_address_value(value))
+
+
+def _address_value(value: Any) -> Any:
+    if type(value) is str:
+        return value
+    if isinstance(value, Mixed | Expand):
+        raise Refused("an address that is put together cannot be used like a value")
+    return plain(value)
+
+
+def url_out(value: Any) -> Any:
+    """A value in a part of a URL: percent-encoded, unless it is ``| safe`` or encoded already."""
+    if type(value) is Mixed:
+        return value
+    if isinstance(value, Undefined):
+        return str(value)
+    if type(value) is Html:
+        return UrlPart(to_text(value), trusted=True)
+    if type(value) is Encoded:
+        return UrlPart(to_text(value))
+    if value is None or isinstance(value, list | tuple | range | dict):
+        raise Refused(f"{describe(value)} cannot stand in a URL")
+    return UrlPart(percent(value))
+
+
+def _mixed(parts: Iterable[Any]) -> Mixed:
+    flat: list[Any] = []
+    for part in parts:
+        if type(part) is Mixed:
+            spend(len(part.parts), 8 * len(part.parts))
+            flat.extend(part.parts)
+        elif part != "":
+            spend(1, 8)
+            flat.append(part)
+    return Mixed(tuple(flat))
+
+
+def collect(parts: Iterable[str], limit: int) -> str:
+    """The parts as one text, of at most ``limit`` characters; raises Refused as soon as there are more."""
+    stream = iter(parts)
+    some = list(islice(stream, _AT_ONCE))
+    size = sum(map(len, some))
+    if size > limit:
+        raise _too_long(limit)
+    text = "".join(some)
+    if len(some) < _AT_ONCE:
+        return text
+    texts = [text]
+    while some := list(islice(stream, _AT_ONCE)):
+        spend(len(some))
+        size += sum(map(len, some))
+        if size > limit:
+            raise _too_long(limit)
+        texts.append("".join(some))
+    return "".join(texts)
+
+
+def _too_long(limit: int) -> Refused:
+    return Refused(
+        f"the result has more than {limit} characters", "the field's cap is reached while rendering"
+    )
+
+
+def _text_concat(parts: Iterable[str]) -> str:
+    text = collect(parts, _MOST_CONCATENATED)
+    spend_text(2 * len(text), not text.isascii())
+    return text
+
+
+def _html_concat(parts: Iterable[str]) -> str:
+    return Html(_text_concat(parts))
+
+
+def _flat(parts: Iterable[Any]) -> Iterator[Any]:
+    count = 0
+    for part in parts:
+        for one in part.parts if type(part) is Mixed else (part,):
+            count += 1
+            if count > _MOST_PIECES:
+                raise Refused(f"the field has more than {_MOST_PIECES} parts")
+            yield one
+
+
+def address(parts: Iterable[Any], limit: int) -> Pieces:
+    """The parts of an address field; neighbouring texts of the author are one piece."""
+    pieces: list[Fixed | Given] = []
+    size = 0
+    for part in _flat(parts):
+        text = part if isinstance(part, str) else part.value if isinstance(part.value, str) else ""
+        size += len(text)
+        if size > limit:
+            raise _too_long(limit)
+        if isinstance(part, Given):
+            pieces.append(part)
+        elif part:
+            if pieces and isinstance(last := pieces[-1], Fixed):
+                pieces[-1] = Fixed(last.text + part)
+            else:
+                pieces.append(Fixed(part))
+    return tuple(pieces)
+
+
+def url(parts: Iterable[Any], limit: int) -> str:
+    """The parts of a URL, put together and checked."""
+    found: list[Any] = []
+    size = 0
+    for part in _flat(parts):
+        size += len(part)
+        if size > limit:
+            raise _too_long(limit)
+        found.append(part)
+    return assemble(found)
+
+
+OUT: dict[Kind, tuple[Callable[[Any], Any], Callable[[Iterable[Any]], Any]]] = {
+    Kind.TEXT: (text_out, _text_concat),
+    Kind.HTML: (html_out, _html_concat),
+    Kind.URL: (url_out, _mixed),
+    Kind.ADDRESS: (address_out, _mixed),
+    Kind.EXPRESSION: (native_out, _text_concat),
+}
+"""For each kind: what is done with a value, and how a macro's parts become one value."""
