@@ -3,10 +3,10 @@
 - A ``yaml`` block is a flow when its first line is ``# flows/…yaml`` or when it has ``nodes:``; it must
   validate without an error. After ``# flowpost.yaml`` it is settings, and must validate too. Other YAML must
   parse.
-- In ``console`` and ``sh`` blocks every line that starts with ``$ `` is a command (``> `` goes on with it); they
-  run in order, in one scratch copy of the workspace for each document, and ``cd`` and ``export`` last. Exit code
-  0 is expected of all, or of the last one what ``<!-- exit: 1 -->`` before the block says. The lines below a
-  command must appear in what it prints, in that order; ``…`` stands for any text in a line.
+- In ``console`` and ``sh`` blocks every line that starts with ``$ `` is a command (``> `` goes on with it).
+  They run in order, in one scratch copy of the workspace for each document; ``cd`` and ``export`` last. Exit
+  code 0 is expected of all, or of the last one what ``<!-- exit: 1 -->`` before the block says. The lines
+  below a command must appear in what it prints, in that order; ``…`` stands for any text in a line.
 - ``json`` and ``toml`` must parse. ``<!-- not run: reason -->`` before a block leaves it out.
 """
 
