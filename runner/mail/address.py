@@ -24,7 +24,9 @@ _ONE_HINT = (
 )
 
 _NAME = r'[^"(),:;<>@\[\]\\\x00-\x1f\x7f]'
-_FAST = re.compile(rf'(?:({PLAIN})|(?:({_NAME}*)|"([^"\\\x00-\x1f\x7f]*)"[ \t]*)<({PLAIN})>)[ \t]*(?:,[ \t,]*|\Z)')
+_FAST = re.compile(
+    rf'(?:({PLAIN})|(?:({_NAME}*)|"([^"\\\x00-\x1f\x7f]*)"[ \t]*)<({PLAIN})>)[ \t]*(?:,[ \t,]*|\Z)'
+)
 _NOTHING = re.compile(r"[ \t,]*")
 _MOST_TOKENS = 1000
 _PHRASE_NEEDS_QUOTES = re.compile(r'["(),:;<>@\[\]\\.\x00-\x1f\x7f]|^[ \t]|[ \t]$|[ \t]{2}')
@@ -204,7 +206,9 @@ def _mailboxes(stream: Iterable[Token]) -> Iterator[Address]:
             angle = mark == "<" or (angle and mark != ">")
             element.append(token)
             if len(element) > _MOST_TOKENS:
-                raise AddressError(f"Invalid address: {_told(element[:20])} goes on for more than {_MOST_TOKENS} words")
+                raise AddressError(
+                    f"Invalid address: {_told(element[:20])} goes on for more than {_MOST_TOKENS} words"
+                )
     if in_group:
         raise AddressError("Invalid address: a group is opened and never closed with ;")
     yield from _element(element)
@@ -241,7 +245,9 @@ def _phrase(words: list[Token], spec: list[Token]) -> str:
     for token in words:
         if token.kind in (Kind.SPECIAL, Kind.LITERAL):
             # "a@b.com <a@b.com>" is common and harmless; "a@b.com <c@d.com>" lacks a comma and would lose somebody.
-            if "".join(t.text for t in words) == "".join(t.text for t in spec) and not any(t.given for t in words):
+            if "".join(t.text for t in words) == "".join(t.text for t in spec) and not any(
+                t.given for t in words
+            ):
                 return "".join(t.text for t in words)
             raise AddressError(
                 f"Invalid address: {_told(words)} cannot be a name", hint="put the name in double quotes"
@@ -256,7 +262,9 @@ def _phrase(words: list[Token], spec: list[Token]) -> str:
 def _forbid_encoded_word(name: str) -> None:
     """A name that is already encoded (RFC 2047) would be shown as it stands: say so instead of sending it."""
     if "=?" in name and "?=" in name:
-        raise AddressError(f"Invalid address: the name {shown(name)} is encoded", hint="write names as plain text")
+        raise AddressError(
+            f"Invalid address: the name {shown(name)} is encoded", hint="write names as plain text"
+        )
 
 
 def _spec(core: list[Token]) -> str:
@@ -320,7 +328,9 @@ def _given_addresses(given: Given) -> Iterator[Address]:
     elif value is None:
         return
     elif not isinstance(value, str):
-        raise AddressError(f"Invalid address: {shown(str(value))} is not text, a list, or a mapping with an address")
+        raise AddressError(
+            f"Invalid address: {shown(str(value))} is not text, a list, or a mapping with an address"
+        )
     else:
         forbid_line_ends(value)
         if not value.strip():
@@ -336,7 +346,9 @@ def _mapped(value: Mapping[object, object]) -> Address:
     spec = value.get("address") or value.get("email")
     name = value.get("name")
     if not isinstance(spec, str) or not (name is None or isinstance(name, str)):
-        raise AddressError('Invalid address: a mapping must have "address" or "email", and may have "name", as text')
+        raise AddressError(
+            'Invalid address: a mapping must have "address" or "email", and may have "name", as text'
+        )
     forbid_line_ends(spec)
     return Address(word(name), _bare(spec))
 
@@ -362,7 +374,8 @@ def _one_from_value(value: str) -> Address:
         raise AddressError(error.message, hint=error.hint or (_ONE_HINT if "," in value else None)) from None
     if len(found) != 1:
         raise AddressError(
-            f"Invalid address: the value {shown(value)} holds {len(found)} addresses, one is expected", hint=_ONE_HINT
+            f"Invalid address: the value {shown(value)} holds {len(found)} addresses, one is expected",
+            hint=_ONE_HINT,
         )
     return found[0]
 

@@ -121,7 +121,9 @@ class _Scanner:
     def _plain(self, text: str, at: int) -> int:
         match = _PLAIN.match(text, at)
         if match is None:
-            raise AddressError(f"Invalid address: {shown(text[at])} cannot stand here: {shown(text[at : at + 40])}")
+            raise AddressError(
+                f"Invalid address: {shown(text[at])} cannot stand here: {shown(text[at : at + 40])}"
+            )
         index = match.lastindex
         if index == 1:
             self.spaced = True

@@ -98,14 +98,18 @@ def read_content_type(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     forbid_line_ends(text, " as a content type")
     match = _TYPE.fullmatch(text.strip())
     if match is None or match[1].lower().startswith("multipart/"):
-        raise AttachmentError(f"{shown(text)} is not a content type of an attachment", hint="for example text/csv")
+        raise AttachmentError(
+            f"{shown(text)} is not a content type of an attachment", hint="for example text/csv"
+        )
     parameters: list[tuple[str, str]] = []
     rest = match[2].rstrip(" \t;")
     at = 0
     while at < len(rest):
         parameter = _PARAMETER.match(rest, at)
         if parameter is None:
-            raise AttachmentError(f"{shown(text)} is not a content type", hint="for example text/csv; charset=utf-8")
+            raise AttachmentError(
+                f"{shown(text)} is not a content type", hint="for example text/csv; charset=utf-8"
+            )
         value = parameter[2] if parameter[3] is None else re.sub(r"\\(.)", r"\1", parameter[3])
         if parameter[1].lower() != "name":
             parameters.append((parameter[1], value))
@@ -122,7 +126,8 @@ def check_cid(cid: str) -> str:
     bare = cid[1:-1] if cid.startswith("<") and cid.endswith(">") else cid
     if _CID.fullmatch(bare) is None or len(bare) > 200:
         raise AttachmentError(
-            f"{shown(cid)} is not a content id", hint="use letters, digits, dots and hyphens, for example logo"
+            f"{shown(cid)} is not a content id",
+            hint="use letters, digits, dots and hyphens, for example logo",
         )
     return bare
 

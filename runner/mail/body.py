@@ -1,0 +1,80 @@
+"""Bodies as octets of 7 bits: text as it is, quoted-printable or base64 (RFC 2045 6), whichever serves best."""
+
+from __future__ import annotations
+
+import binascii
+from typing import NamedTuple
+
+from runner.mail.words import LONGEST_LINE, repaired
+
+_CONTROLS = bytes(range(9)) + bytes(range(11, 13)) + bytes(range(14, 32)) + b"\x7f"
+_EIGHT_BIT = bytes(range(128, 256))
+_LINE = 76
+
+
+class Encoded(NamedTuple):
+    """A body as it is written, and the Content-Transfer-Encoding that says how."""
+
+    encoding: str
+    data: bytes
+
+
+def text_body(text: str) -> Encoded:
+    """A text or HTML body: UTF-8, every line end (CRLF, CR or LF) as CRLF, nothing else changed.
+
+    7bit where it can be; base64 where it is much shorter than quoted-printable; else quoted-printable. A NUL or
+    another control character is encoded and arrives.
+    """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\n", "\r\n")
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        data = repaired(text).encode()
+    if data.isascii():
+        if _is_clean(data):
+            return Encoded("7bit", data)
+    elif (len(data) - len(data.translate(None, _EIGHT_BIT))) * 6 > len(data):
+        return Encoded("base64", base64_lines(data))
+    return Encoded("quoted-printable", quoted_printable(data))
+
+
+def base64_lines(data: bytes) -> bytes:
+    """``data`` as base64 in lines of 76, without a CRLF after the last."""
+    text = binascii.b2a_base64(data, newline=False)
+    return b"\r\n".join([text[at : at + _LINE] for at in range(0, len(text), _LINE)])
+
+
+def quoted_printable(data: bytes) -> bytes:
+    """``data``, whose line ends are CRLF, as quoted-printable in lines of at most 76."""
+    # b2a_qp breaks lines with a bare LF unless it meets a CRLF first: give it one, and take it away again.
+    text = binascii.b2a_qp(data + b"\r\n", istext=True)[:-2]
+    if text.startswith(b"From "):
+        text = b"=46=\r\n" + text[1:]
+    # A mailbox file would turn "From " at the start of a line into ">From ".
+    return text.replace(b"\r\nFrom ", b"\r\n=46=\r\nrom ")
+
+
+def is_seven_bit(data: bytes) -> bool:
+    """Whether octets can stand in a message unencoded: ASCII, no NUL, CRLF only, lines within 998."""
+    ends = data.count(b"\r\n")
+    return (
+        data.isascii()
+        and ends == data.count(b"\n") == data.count(b"\r")
+        and b"\x00" not in data
+        and _longest_line(data) <= LONGEST_LINE
+    )
+
+
+def _is_clean(data: bytes) -> bool:
+    return (
+        (len(data) <= LONGEST_LINE or _longest_line(data) <= LONGEST_LINE)
+        and len(data.translate(None, _CONTROLS)) == len(data)
+        and not data.startswith(b"From ")
+        and b"\nFrom " not in data
+    )
+
+
+def _longest_line(data: bytes) -> int:
+    return max(map(len, data.split(b"\r\n")))

@@ -1,0 +1,146 @@
+"""Fields in, envelope and octets out (RFC 5322, 2045-2047, 2231): the one place where a message is written.
+
+The octets are made here and not by the standard library, which lets a crafted subject become a header. Line ends
+are CRLF, lines have at most 998 octets, bodies are 7 bits. The same ``Mail`` gives the same octets every time.
+Dots at the start of a line are doubled by the SMTP session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from runner.errors import AddressError, HeaderError, ReservedHeaderError
+from runner.mail.address import Address
+from runner.mail.addrspec import PLAIN, NotAnAddress, canonical, is_plain, split
+from runner.mail.headers import REDIRECTED_FROM, check_header, forbid_line_ends
+from runner.mail.limits import check_limits
+from runner.mail.mailboxes import address_header
+from runner.mail.message import Mail
+from runner.mail.parts import content
+from runner.mail.shown import shown
+from runner.mail.unsubscribe import unsubscribe_headers
+from runner.mail.verify import verify
+from runner.mail.words import text_header
+from runner.model import Envelope
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_PRIORITIES = {
+    "low": (("X-Priority", "5 (Lowest)"), ("X-MSMail-Priority", "Low"), ("Importance", "Low")),
+    "normal": (("X-Priority", "3 (Normal)"),),
+    "high": (("X-Priority", "1 (Highest)"), ("X-MSMail-Priority", "High"), ("Importance", "High")),
+}
+_PLAIN = re.compile(PLAIN)
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}@[!-;=?-~]{1,250}>")
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """Who it goes to, and what goes there: ``data`` ends in CRLF and is not dot-stuffed."""
+
+    envelope: Envelope
+    data: bytes
+
+
+def compose(mail: Mail) -> Composed:
+    """Write ``mail``, and check what was written against what was meant.
+
+    Raises LimitError, AddressError, HeaderError, ReservedHeaderError or AttachmentError; ValueError for a date
+    without a zone.
+    """
+    check_limits(mail)
+    own = _own_headers(mail)
+    envelope = _envelope(mail)
+    head = [f"Date: {_date(mail.date)}\r\n", address_header("From", (mail.sender,))]
+    if mail.reply_to is not None:
+        head.append(address_header("Reply-To", (mail.reply_to,)))
+    head.append(address_header("To", mail.to) if mail.to else "To: undisclosed-recipients:;\r\n")
+    if mail.cc:
+        head.append(address_header("Cc", mail.cc))
+    forbid_line_ends(mail.subject, " in subject")
+    head.append(text_header("Subject", mail.subject, prose=True))
+    if _MESSAGE_ID.fullmatch(mail.message_id) is None:
+        raise HeaderError(f"{shown(mail.message_id)} is not a Message-ID", hint="")
+    head.append(f"Message-ID: {mail.message_id}\r\n")
+    for name, value in own:
+        head.append(text_header(name, value))
+    for name, value in mail.headers:
+        head.append(text_header(name, value))
+    head.append("MIME-Version: 1.0\r\n")
+    seed = hashlib.sha256(mail.message_id.encode()).hexdigest()[:24]
+    part = content(mail, seed)
+    head.append(part.header)
+    head.append("\r\n")
+    body = part.body
+    data = b"".join(("".join(head).encode(), *body, b"" if body[-1].endswith(b"\r\n") else b"\r\n"))
+    verify(envelope, data, mail)
+    return Composed(envelope, data)
+
+
+def _own_headers(mail: Mail) -> list[tuple[str, str]]:
+    """Headers that parameters set; a custom header may not repeat one of them."""
+    own: list[tuple[str, str]] = []
+    if mail.priority is not None:
+        own.extend(_PRIORITIES[mail.priority])
+    if mail.unsubscribe is not None:
+        own.extend(unsubscribe_headers(mail.unsubscribe))
+    taken = {name.lower() for name, _ in own} | {REDIRECTED_FROM.lower()}
+    for name, value in mail.headers:
+        check_header(name, value)
+        if name.lower() in taken:
+            raise ReservedHeaderError(f"Reserved header is not allowed: {shown(name)} is set by a parameter")
+    if mail.redirect_to is not None:
+        own.append((REDIRECTED_FROM, ", ".join(dict.fromkeys(a.wire for a in mail.recipients))))
+    return own
+
+
+def _envelope(mail: Mail) -> Envelope:
+    """Sender and recipients without doubles; every address is checked again, whoever made it."""
+    utf8 = _checked(mail.sender)
+    if mail.reply_to is not None:
+        utf8 |= _checked(mail.reply_to)
+    recipients: dict[str, str] = {}
+    for address in mail.recipients:
+        utf8 |= _checked(address)
+        local, _, domain = address.wire.rpartition("@")
+        recipients.setdefault(f"{local}@{domain.lower()}", address.wire)
+    if not recipients:
+        raise AddressError(
+            "Invalid address: the message has no recipient", hint="give at least one address in to"
+        )
+    if mail.redirect_to is not None:
+        utf8 |= _checked(mail.redirect_to)
+        return Envelope(mail.sender.wire, (mail.redirect_to.wire,), utf8)
+    return Envelope(mail.sender.wire, tuple(recipients.values()), utf8)
+
+
+def _checked(address: Address) -> bool:
+    """Whether the address needs SMTPUTF8; AddressError or HeaderError when it is none."""
+    spec, name = address.addr_spec, address.display_name
+    if name and not name.isprintable():
+        forbid_line_ends(name, " in a name")
+    if _PLAIN.fullmatch(spec) is not None and is_plain(spec):
+        return False
+    forbid_line_ends(spec, " in an address")
+    try:
+        if canonical(*split(spec)) != spec:
+            raise NotAnAddress(f"{shown(spec)} is not written in its canonical form")
+    except NotAnAddress as error:
+        raise AddressError(f"Invalid address: {error}") from error
+    return address.needs_smtputf8
+
+
+def _date(moment: datetime) -> str:
+    """RFC 5322 3.3, in English whatever the locale."""
+    offset = moment.utcoffset()
+    if offset is None:
+        raise ValueError("a message's date needs a zone")
+    minutes = round(offset.total_seconds() / 60)
+    sign, minutes = ("-", -minutes) if minutes < 0 else ("+", minutes)
+    return (
+        f"{_DAYS[moment.weekday()]}, {moment.day:02d} {_MONTHS[moment.month - 1]} {moment.year:04d} "
+        f"{moment.hour:02d}:{moment.minute:02d}:{moment.second:02d} {sign}{minutes // 60:02d}{minutes % 60:02d}"
+    )

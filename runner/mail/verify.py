@@ -1,0 +1,190 @@
+"""The last look: the octets that would leave, read back and compared with what was meant.
+
+Nothing of ``compose`` is used to read. Whatever slips through the checks of the input, for whatever reason, a
+foreign header, a foreign recipient, a bare CR or LF cannot leave: the message is not sent.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+from runner.errors import FlowpostError
+from runner.mail.address import Address
+from runner.mail.message import Mail
+from runner.model import Envelope
+
+LONGEST_LINE = 998
+
+_WORD = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+"
+_SPEC = rb"(?:[^\x00-\x20\"(),:;<>@\[\\\]\x7f]+|\"(?:[^\"\\]|\\.)*\")@[^\x00-\x20\"(),;<>@\\\x7f]+"
+_MAILBOX = re.compile(
+    rb"(?:(?:(?:%s(?: %s)*|\"(?:[^\"\\]|\\.)*\") )?<(%s)>|(%s))(?:, |\Z)" % (_WORD, _WORD, _SPEC, _SPEC)
+)
+_ENCODED = re.compile(rb"=\?utf-8\?([qb])\?([!->@-~]*)\?=(?: (?==\?)|\Z)")
+_BOUNDARY = re.compile(rb'multipart/[a-z]+; boundary="([^"]+)"')
+_ADDRESSED = {b"From", b"Reply-To", b"To", b"Cc"}
+
+
+class NotAsMeant(FlowpostError):
+    """The written message differs from the meant one: a defect of flowpost, and nothing was sent."""
+
+    default_hint = "nothing was sent; please report this, with the field's text if you may"
+
+
+def verify(envelope: Envelope, data: bytes, mail: Mail) -> None:
+    """NotAsMeant (EINTERNAL) when ``data`` or ``envelope`` is not exactly what ``mail`` means.
+
+    Looks at line ends, line lengths, octets above 127, the names and order of all headers, every address, the
+    subject and custom headers after decoding, the recipients, and the boundaries.
+    """
+    _check_lines(data, envelope.smtputf8)
+    head, blank, body = data.partition(b"\r\n\r\n")
+    if not blank or not body.isascii():
+        raise NotAsMeant("the composed message has no body, or one of more than 7 bits")
+    fields = [line.partition(b":") for line in head.replace(b"\r\n ", b" ").split(b"\r\n")]
+    found = [name for name, _, _ in fields]
+    meant = _meant_names(mail)
+    if found[: len(meant)] != meant or not _ends_well(found[len(meant) :]):
+        raise NotAsMeant("the composed message has other headers than were meant")
+    values = dict(zip(meant, (value for _, _, value in fields), strict=False))
+    _check_addresses(values, mail)
+    _check_text("subject", values[b"Subject"], mail.subject)
+    custom = fields[len(meant) - 1 - len(mail.headers) : len(meant) - 1]
+    for (name, text), (_, _, value) in zip(mail.headers, custom, strict=True):
+        _check_text(name, value, text)
+    _check_envelope(envelope, mail)
+    _check_boundary(fields[len(meant)][2], body, mail)
+
+
+def _check_lines(data: bytes, utf8: bool) -> None:
+    ends = data.count(b"\r\n")
+    if (
+        not data.endswith(b"\r\n")
+        or data.count(b"\n") != ends
+        or data.count(b"\r") != ends
+        or b"\x00" in data
+    ):
+        raise NotAsMeant("the composed message has a bare CR, LF or NUL")
+    if max(map(len, data.split(b"\r\n"))) > LONGEST_LINE:
+        raise NotAsMeant(f"the composed message has a line of more than {LONGEST_LINE} octets")
+    if not utf8 and not data.isascii():
+        raise NotAsMeant("the composed message has octets above 127 where none were declared")
+
+
+def _meant_names(mail: Mail) -> list[bytes]:
+    names = [b"Date", b"From"]
+    if mail.reply_to is not None:
+        names.append(b"Reply-To")
+    names.append(b"To")
+    if mail.cc:
+        names.append(b"Cc")
+    names += (b"Subject", b"Message-ID")
+    if mail.priority is not None:
+        names.append(b"X-Priority")
+        if mail.priority != "normal":
+            names += (b"X-MSMail-Priority", b"Importance")
+    if mail.unsubscribe is not None:
+        names.append(b"List-Unsubscribe")
+        if mail.unsubscribe.one_click:
+            names.append(b"List-Unsubscribe-Post")
+    if mail.redirect_to is not None:
+        names.append(b"X-Flowpost-Redirected-From")
+    names += [name.encode() for name, _ in mail.headers]
+    names.append(b"MIME-Version")
+    return names
+
+
+def _ends_well(rest: list[bytes]) -> bool:
+    return rest in ([b"Content-Type", b"Content-Transfer-Encoding"], [b"Content-Type"])
+
+
+def _check_addresses(values: dict[bytes, bytes], mail: Mail) -> None:
+    _check_field(values[b"From"], (mail.sender,))
+    if mail.to:
+        _check_field(values[b"To"], mail.to)
+    elif values[b"To"] != b" undisclosed-recipients:;":
+        raise NotAsMeant("the composed message has other addresses than were meant in its headers")
+    if mail.cc:
+        _check_field(values[b"Cc"], mail.cc)
+    if mail.reply_to is not None:
+        _check_field(values[b"Reply-To"], (mail.reply_to,))
+
+
+def _check_field(value: bytes, meant: tuple[Address, ...]) -> None:
+    at = 1
+    for address in meant:
+        match = _MAILBOX.match(value, at)
+        if match is None or (match[1] or match[2]) != address.wire.encode():
+            break
+        at = match.end()
+    else:
+        if at == len(value) and not value.endswith(b", "):
+            return
+    raise NotAsMeant("the composed message has other addresses than were meant in its headers")
+
+
+def _check_text(name: str, value: bytes, meant: str) -> None:
+    raw = value[1:]
+    if b"=?" in raw:
+        octets = b""
+        at = 0
+        while at < len(raw):
+            match = _ENCODED.match(raw, at)
+            if match is None:
+                break
+            if match[1] == b"q":
+                octets += binascii.a2b_qp(match[2].replace(b"_", b" "))
+            else:
+                octets += binascii.a2b_base64(match[2], strict_mode=True)
+            at = match.end()
+        raw = octets if at == len(raw) else b""
+    try:
+        text = meant.encode()
+    except UnicodeEncodeError:
+        text = meant.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    if raw != text:
+        raise NotAsMeant(f"the composed message has another {name} than was meant")
+
+
+def _check_envelope(envelope: Envelope, mail: Mail) -> None:
+    meant = mail.recipients if mail.redirect_to is None else (mail.redirect_to,)
+    wires = {address.wire for address in meant}
+    folded = {_folded(wire) for wire in wires}
+    given = envelope.recipients
+    if (
+        envelope.sender != mail.sender.wire
+        or not wires.issuperset(given)
+        or len(given) != len(folded)
+        or {_folded(recipient) for recipient in given} != folded
+    ):
+        raise NotAsMeant("the envelope has other addresses than were meant")
+
+
+def _folded(wire: str) -> str:
+    local, _, domain = wire.rpartition("@")
+    return f"{local}@{domain.lower()}"
+
+
+def _check_boundary(content_type: bytes, body: bytes, mail: Mail) -> None:
+    shown = 0 if mail.html is None else sum(item.cid is not None for item in mail.attachments)
+    attached = len(mail.attachments) - shown
+    if attached:
+        parts = attached + 1
+    elif mail.html is not None and mail.text is not None:
+        parts = 2
+    else:
+        parts = shown + 1 if shown else 0
+    match = _BOUNDARY.match(content_type, 1)
+    if match is None:
+        right = not parts and content_type.startswith((b" text/plain;", b" text/html;"))
+    else:
+        mark = b"--" + match[1]
+        # The opening delimiter, one between each two parts, and the closing one at the very end: no more, no less.
+        right = (
+            body.startswith(mark + b"\r\n")
+            and body.endswith(b"\r\n" + mark + b"--\r\n")
+            and body.count(mark) == parts + 1
+        )
+    if not right:
+        raise NotAsMeant("the composed message has other parts than were meant")

@@ -1,0 +1,157 @@
+"""Header text as octets: raw where it can be, RFC 2047 encoded words where it must be, folded (RFC 5322 2.2.3).
+
+Text arrives exactly as it was: what folding or reading could change (white space at an end, "=?" in the text, a
+control character) is encoded, so that a decoder gives it back. An encoded word holds whole characters only.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+LINE = 78
+"""Octets of a line, where it can be had."""
+LONGEST_LINE = 998
+"""Octets of a line that RFC 5322 2.1.1 forbids to pass."""
+
+_ENCODED_LINE = 76
+_HEAD_Q, _HEAD_B, _TAIL = "=?utf-8?q?", "=?utf-8?b?", "?="
+_FRAME = len(_HEAD_Q) + len(_TAIL)
+_ROOM = _ENCODED_LINE - 1 - _FRAME
+_WIDEST = 12
+"""A character of four octets in the Q encoding."""
+
+_SINGLE_SPACE = re.compile(r"(?<! ) (?! )")
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+"
+_ATOMS = re.compile(rf"{_ATEXT}(?: {_ATEXT})*")
+_LONGEST_QUOTED = 60
+
+
+class _Table(dict[int, str]):
+    """How each character is written; made as needed, and bounded, for ``str.translate``."""
+
+    def __init__(self, plain: str, mark: str) -> None:
+        super().__init__((ord(char), char) for char in plain)
+        self.mark = mark
+
+    def __missing__(self, code: int) -> str:
+        text = "".join(f"{self.mark}{octet:02X}" for octet in chr(code).encode())
+        if len(self) < 4096:
+            self[code] = text
+        return text
+
+
+_ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+# RFC 2047 5 (3): the set that is safe in a phrase is safe everywhere.
+_Q = _Table(_ALNUM + "!*+-/", "=")
+_Q[ord(" ")] = "_"
+PERCENT = _Table(_ALNUM + "!#$&+-.^_`{|}~", "%")
+"""Characters as an RFC 2231 extended parameter writes them."""
+
+
+def repaired(text: str) -> str:
+    """``text`` with every lone surrogate, which is no character and has no octets, as U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def is_raw(text: str) -> bool:
+    """Whether ``text`` can stand in a header as it is, and be read back as it is."""
+    return text.isascii() and text.isprintable() and "=?" not in text and text[:1] != " " and text[-1:] != " "
+
+
+def text_header(name: str, value: str, *, prose: bool = False) -> str:
+    """``Name: value`` and CRLF, folded. CR, LF and NUL have been refused before.
+
+    Lines are at most 78 octets where white space allows it. A longer word stays raw up to 998 octets, since
+    machines read such headers; ``prose`` (a subject) and longer ones are encoded instead.
+    """
+    start = f"{name}: "
+    if is_raw(value):
+        if len(start) + len(value) <= LINE:
+            return f"{start}{value}\r\n" if value else f"{name}:\r\n"
+        folded = _folded(start, value, LINE if prose else LONGEST_LINE)
+        if folded is not None:
+            return folded
+    room = _ENCODED_LINE - len(start) - _FRAME
+    if room < _WIDEST:
+        return f"{name}:\r\n {_JOIN.join(encoded(value, _ROOM))}\r\n"
+    return f"{start}{_JOIN.join(encoded(value, room))}\r\n"
+
+
+_JOIN = "\r\n "
+
+
+def _folded(start: str, value: str, longest: int) -> str | None:
+    """The header folded at single spaces; None when a line would pass ``longest``."""
+    lines: list[str] = []
+    line = start
+    for index, word in enumerate(_SINGLE_SPACE.split(value)):
+        if index == 0:
+            line += word
+        elif len(line) + 1 + len(word) <= LINE:
+            line += f" {word}"
+        else:
+            lines.append(line)
+            line = f" {word}"
+    lines.append(line)
+    if any(len(line) > longest for line in lines):
+        return None
+    return "\r\n".join(lines) + "\r\n"
+
+
+def encoded(text: str, first: int) -> list[str]:
+    """Encoded words of at most 75 octets that are ``text`` together; the first one holds ``first`` octets at most.
+
+    Q or B, whichever is shorter. ``first`` is at least 12 and at most 63.
+    """
+    text = repaired(text)
+    quoted = text.translate(_Q)
+    octets = text.encode()
+    if len(quoted) <= (len(octets) + 2) // 3 * 4:
+        if len(quoted) <= first:
+            return [_HEAD_Q + quoted + _TAIL]
+        return [_HEAD_Q + chunk + _TAIL for chunk in chunks(text, _Q, first, _ROOM)]
+    words: list[str] = []
+    at, room = 0, first // 4 * 3
+    while at < len(octets):
+        end = min(at + room, len(octets))
+        while end < len(octets) and octets[end] & 0xC0 == 0x80:
+            end -= 1
+        words.append(_HEAD_B + binascii.b2a_base64(octets[at:end], newline=False).decode() + _TAIL)
+        at, room = end, _ROOM // 4 * 3
+    return words
+
+
+def chunks(text: str, table: dict[int, str], first: int, room: int) -> list[str]:
+    """``text`` written by ``table`` in chunks of at most ``first``, then ``room`` octets, never within a character."""
+    found: list[str] = []
+    chunk: list[str] = []
+    size = 0
+    for char in text:
+        piece = table[ord(char)]
+        if size + len(piece) > first:
+            found.append("".join(chunk))
+            chunk, size, first = [], 0, room
+        chunk.append(piece)
+        size += len(piece)
+    found.append("".join(chunk))
+    return found
+
+
+def phrase(name: str, column: int) -> str:
+    """A display name as an RFC 5322 phrase that begins at ``column``: atoms, one quoted string, or encoded words.
+
+    May hold folds; a long name is encoded rather than folded within its quotes, which readers lose.
+    """
+    if len(name) <= _LONGEST_QUOTED and is_raw(name) and "  " not in name:
+        if _ATOMS.fullmatch(name) is not None:
+            return name
+        return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    room = _ENCODED_LINE - column - _FRAME
+    if room < _WIDEST * 2:
+        return _JOIN[:2] + " " + _JOIN.join(encoded(name, _ROOM))
+    return _JOIN.join(encoded(name, min(room, _ROOM)))
