@@ -1,0 +1,113 @@
+"""One flow file becomes a ``Flow``, or all its findings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from runner import schema, source
+from runner.diagnostic import Diagnostic, Invalid, has_errors, tidy
+from runner.load.nodes import build_nodes
+from runner.load.params import Compiler
+from runner.load.shapes import base_names
+from runner.load.triggers import build_triggers, check_triggers
+from runner.load.workspace import read_file, relative_name
+from runner.model import Flow, Settings
+from runner.source import Document
+from runner.template import Delimiters, Templates
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFlow:
+    """A flow, where everything in it stands, and warnings about it."""
+
+    flow: Flow
+    document: Document
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+def load_flow(root: Path, path: Path, settings: Settings) -> Flow:
+    """The flow in the file ``path``; raises Invalid with every finding, warnings too when one is an error."""
+    return read_flow(root, path, settings).flow
+
+
+def read_flow(root: Path, path: Path, settings: Settings) -> LoadedFlow:
+    """As ``load_flow``, with the document, so that a later finding can say its line."""
+    name = relative_name(root, path)
+    data = read_file(root, name, source.MAX_BYTES)
+    document = source.read(data, name)
+    findings = schema.check("flow", document)
+    value = document.value
+    if not isinstance(value, dict):
+        raise Invalid(findings)
+    flow_name = value.get("name", _stem(name))
+    if "name" not in value:
+        findings += _check_stem(document, flow_name)
+    body, checker = _body(document, findings)
+    findings += check_triggers(document, checker)
+    folder = root / settings.templates
+    delimiters: Delimiters = "curly" if value.get("delimiters") == "curly" else "angle"
+    templates = Templates(folder if folder.is_dir() else None, delimiters, label=settings.templates)
+    compiler = Compiler(document, templates)
+    nodes = build_nodes(document, compiler, base_names(body, settings.vars))
+    findings += compiler.findings
+    if has_errors(findings):
+        raise Invalid(findings)
+    flow = Flow(
+        name=flow_name,
+        path=name,
+        digest=_digest(root, data, compiler.files),
+        nodes=nodes,
+        description=value.get("description", ""),
+        triggers=build_triggers(document),
+        body=value.get("body"),
+    )
+    return LoadedFlow(flow, document, tidy(findings))
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
+def _check_stem(document: Document, stem: str) -> Iterator[Diagnostic]:
+    rules = schema.load("flow")["properties"]["name"]
+    if schema.unaudited_checker(rules).problems(stem):
+        message = f'the file\'s name "{stem}" is not a flow\'s name, and the flow has no "name"'
+        yield document.finding((), message, hint="write name: at the top: letters, digits and - _ . only")
+
+
+def _body(document: Document, findings: list[Diagnostic]) -> tuple[Any, schema.Checker | None]:
+    """The body schema and its checker, where the flow has one that can be used."""
+    body = document.value.get("body")
+    if not isinstance(body, dict | bool):
+        return None, None
+    found = schema.schema_findings(body)
+    for finding in found:
+        place = document.at(("body", *finding.pointer), key=finding.key)
+        findings.append(
+            Diagnostic(
+                document.path,
+                place.line,
+                place.column,
+                f"in the body schema: {finding.message}",
+                "schema",
+                finding.severity,
+                finding.hint,
+            )
+        )
+    if any(finding.severity == "error" for finding in found):
+        return None, None
+    return body, schema.unaudited_checker(body)
+
+
+def _digest(root: Path, data: bytes, files: Iterable[Path]) -> str:
+    """The flow's content as one hash: its file, and name and content of each template file that it uses."""
+    digest = hashlib.sha256(hashlib.sha256(data).digest())
+    base = root.resolve()
+    for path in sorted(files):
+        digest.update(hashlib.sha256(path.relative_to(base).as_posix().encode()).digest())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,113 @@
+"""What a flow's triggers must be beyond their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from runner import schema
+from runner.diagnostic import Diagnostic, Position
+from runner.load.cron import parse_cron
+from runner.model import Trigger
+from runner.source import Document
+
+
+def build_triggers(document: Document) -> tuple[Trigger, ...]:
+    """The triggers of a document that ``check_triggers`` and the schema found no error in."""
+    return tuple(
+        Trigger(kind, dict(params), document.at(("triggers", number)))
+        for number, trigger in enumerate(document.value.get("triggers") or ())
+        for kind, params in trigger.items()
+    )
+
+
+def check_triggers(document: Document, body: schema.Checker | None) -> Iterator[Diagnostic]:
+    """Findings about the triggers that have the right shape; ``body`` checks what a schedule gives."""
+    for number, kind, params in triggers_of(document):
+        here = ("triggers", number, kind)
+        if kind == "schedule":
+            yield from _check_schedule(document, here, params, body)
+        elif kind == "files":
+            yield from _check_files(document, here, params)
+
+
+def webhook_paths(document: Document) -> Iterator[tuple[str, Position]]:
+    """The path of each webhook, and where it is written."""
+    for number, kind, params in triggers_of(document):
+        if kind == "webhook" and isinstance(path := params.get("path"), str):
+            yield path, document.at(("triggers", number, kind, "path"))
+
+
+def triggers_of(document: Document) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Number, type and parameters of each trigger that has the right shape."""
+    triggers = document.value.get("triggers")
+    for number, trigger in enumerate(triggers if isinstance(triggers, list) else ()):
+        if isinstance(trigger, dict):
+            for kind, params in trigger.items():
+                if isinstance(params, dict):
+                    yield number, kind, params
+
+
+def _check_schedule(
+    document: Document, here: tuple[str | int, ...], params: dict[str, Any], body: schema.Checker | None
+) -> Iterator[Diagnostic]:
+    cron, zone = params.get("cron"), params.get("timezone")
+    if isinstance(cron, str) and cron:
+        try:
+            parse_cron(cron)
+        except ValueError as exc:
+            hint = 'for example "0 8 * * 1-5", in quotes'
+            yield document.finding((*here, "cron"), f"{exc}", hint=hint)
+    if isinstance(zone, str) and zone and not _is_zone(zone):
+        close = _nearest_zone(zone)
+        message = f'"{zone}" is not a time zone' + (f'; did you mean "{close}"?' if close else "")
+        yield document.finding((*here, "timezone"), message, hint="an IANA name such as Europe/Berlin or UTC")
+    if body is not None and "body" in params:
+        for problem in body.problems(params["body"]):
+            where = f"{problem.pointer} " if problem.pointer else ""
+            yield document.finding(
+                (*here, "body"), f"{where}{problem.message}, says the body schema of this flow"
+            )
+
+
+def _is_zone(name: str) -> bool:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, LookupError):  # a folder's name raises IsADirectoryError
+        return False
+    return True
+
+
+def _nearest_zone(name: str) -> str | None:
+    from difflib import get_close_matches
+    from zoneinfo import available_timezones
+
+    zones = {zone.lower(): zone for zone in available_timezones()}
+    last = {zone.rpartition("/")[2].lower(): zone for zone in zones.values() if "/" in zone}
+    for known in (zones, last):
+        if found := get_close_matches(name.lower().replace(" ", "_"), list(known), 1, 0.75):
+            return known[found[0]]
+    return None
+
+
+def _check_files(
+    document: Document, here: tuple[str | int, ...], params: dict[str, Any]
+) -> Iterator[Diagnostic]:
+    path = params.get("path")
+    if not isinstance(path, str) or not path:
+        return
+    parts = PurePosixPath(path).parts
+    if path.startswith("/") or ".." in parts or "\0" in path or "\\" in path:
+        yield document.finding(
+            (*here, "path"), f'"{path}" is not inside the workspace', hint="like inbox/*.json"
+        )
+    elif any(part.startswith(".") for part in parts):
+        yield document.finding((*here, "path"), f'"{path}" is hidden: processed files move to .done/')
+    elif path.endswith("/") or "**" in path or any("*" in part or "?" in part for part in parts[:-1]):
+        message = f'"{path}" is not the name of files in one folder'
+        yield document.finding(
+            (*here, "path"), message, hint="a * stands in the last part only, like inbox/*.json"
+        )
