@@ -41,7 +41,9 @@ class App:
         path = self._flow_path(name)
         if path is not None:
             flow = load_flow(self.root, path, self.settings)
-            if path.suffix in (".yaml", ".yml") and (flow.name == name or "/" in name or name.endswith(path.suffix)):
+            if path.suffix in (".yaml", ".yml") and (
+                flow.name == name or "/" in name or name.endswith(path.suffix)
+            ):
                 return flow
         loaded = load_flows(self.root, self.settings)
         if name in loaded.flows:

@@ -45,11 +45,15 @@ def command(directory: Path, email: str | None, name: str | None) -> int:
     ok = click.style("ok", fg="green")
     click.echo(f"{ok}  flow        flows/welcome.yaml, every parameter validated by JSON Schema")
     click.echo(f"{ok}  credential  secrets/demo.yaml, decrypted with {shown.key}")
-    click.echo(f"{ok}  session     localhost:{shown.port}, {caught.tls_version}, {caught.cipher}, login accepted")
+    click.echo(
+        f"{ok}  session     localhost:{shown.port}, {caught.tls_version}, {caught.cipher}, login accepted"
+    )
     click.echo(f"{ok}  delivered   {caught.size:,} bytes for {', '.join(caught.recipients)}")
     click.echo("")
     click.echo(_message(caught.data))
-    click.echo(f"the whole path took {time.perf_counter() - began:.2f} s; nothing left this machine", err=True)
+    click.echo(
+        f"the whole path took {time.perf_counter() - began:.2f} s; nothing left this machine", err=True
+    )
     return OK
 
 
@@ -99,7 +103,9 @@ def _message(data: bytes) -> str:
     from runner.cli.present import headers, read
 
     parsed = read(data)
-    lines = [f"  {click.style(f'{name}:', bold=True):<12} {printable(value)}" for name, value in headers(parsed)]
+    lines = [
+        f"  {click.style(f'{name}:', bold=True):<12} {printable(value)}" for name, value in headers(parsed)
+    ]
     for kind in ("plain", "html"):
         part = parsed.get_body((kind,))
         if part is not None:

@@ -15,7 +15,9 @@ from runner.schema import body_checker
 MAX_BODY = 64 * 1024 * 1024
 
 
-def make_event(flow: Flow, root: Path, body: str | None, pairs: Sequence[str], *, sample: bool = False) -> Event:
+def make_event(
+    flow: Flow, root: Path, body: str | None, pairs: Sequence[str], *, sample: bool = False
+) -> Event:
     """The event of ``--body JSON``, ``@FILE`` or ``-`` with every ``--set key=value`` laid over it.
 
     With ``sample`` and no body given, the flow's ``.sample.json`` beside it is the body. The body is checked

@@ -45,7 +45,9 @@ def show(message: Message) -> str:
     parsed = read(message.data)
     lines = [f"{name + ':':<12} {printable(value)}" for name, value in headers(parsed)]
     envelope = message.envelope
-    lines.append(f"{'Envelope:':<12} {envelope.sender} -> {', '.join(envelope.recipients)} via {message.credential}")
+    lines.append(
+        f"{'Envelope:':<12} {envelope.sender} -> {', '.join(envelope.recipients)} via {message.credential}"
+    )
     lines += [
         f"{'Attached:':<12} {printable(name)} ({kind}, {octets:,} bytes)"
         for name, kind, octets in attachments(parsed)

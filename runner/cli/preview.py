@@ -29,14 +29,24 @@ Example:
 """,
 )
 @click.argument("flow")
-@click.option("--body", metavar="JSON|@FILE|-", help="trigger.body; default: FLOW.sample.json beside the flow.")
-@click.option("--set", "pairs", metavar="KEY=VALUE", multiple=True, help="Set one value of the body; repeat it.")
+@click.option(
+    "--body", metavar="JSON|@FILE|-", help="trigger.body; default: FLOW.sample.json beside the flow."
+)
+@click.option(
+    "--set", "pairs", metavar="KEY=VALUE", multiple=True, help="Set one value of the body; repeat it."
+)
 @click.option("--node", metavar="ID", help="Show this smtp node's message, whatever its `when` says.")
 @click.option("-o", "--output", metavar="FILE", help="Write FILE.eml, FILE.html or FILE.txt.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to answer.")
 @click.pass_obj
 def command(
-    directory: Path, flow: str, body: str | None, pairs: tuple[str, ...], node: str | None, output: str | None, form: str
+    directory: Path,
+    flow: str,
+    body: str | None,
+    pairs: tuple[str, ...],
+    node: str | None,
+    output: str | None,
+    form: str,
 ) -> int:
     """Render FLOW (a name or a path) and show its messages; nothing is sent and no server is asked.
 
@@ -144,7 +154,9 @@ def _write(path: Path, suffix: str, messages: list[Message]) -> None:
             else:
                 content = message.html if suffix == ".html" else message.text
                 if content is None:
-                    raise click.UsageError(f"the message of node {message.node} has no part for a {suffix} file")
+                    raise click.UsageError(
+                        f"the message of node {message.node} has no part for a {suffix} file"
+                    )
                 target.write_text(content, encoding="utf-8")
         except OSError as error:
             raise click.UsageError(f"cannot write {target}: {error.strerror}") from error

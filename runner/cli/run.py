@@ -28,11 +28,15 @@ Example:
 )
 @click.argument("flow")
 @click.option("--body", metavar="JSON|@FILE|-", help="trigger.body: JSON, a file, or standard input.")
-@click.option("--set", "pairs", metavar="KEY=VALUE", multiple=True, help="Set one value of the body; repeat it.")
+@click.option(
+    "--set", "pairs", metavar="KEY=VALUE", multiple=True, help="Set one value of the body; repeat it."
+)
 @click.option("--dry-run", is_flag=True, help="Render and check, send nothing, print the message.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to answer.")
 @click.pass_obj
-def command(directory: Path, flow: str, body: str | None, pairs: tuple[str, ...], dry_run: bool, form: str) -> int:
+def command(
+    directory: Path, flow: str, body: str | None, pairs: tuple[str, ...], dry_run: bool, form: str
+) -> int:
     """Run FLOW (a name or a path) once, to its end, and say what every node did."""
     from runner.app import App
     from runner.cli.event import make_event
@@ -50,7 +54,9 @@ def command(directory: Path, flow: str, body: str | None, pairs: tuple[str, ...]
     return OK if run.status == "succeeded" else FAILED
 
 
-async def _run(app: object, flow: Flow, event: Event, messages: list[Message], *, dry_run: bool, quiet: bool) -> Run:
+async def _run(
+    app: object, flow: Flow, event: Event, messages: list[Message], *, dry_run: bool, quiet: bool
+) -> Run:
     from dataclasses import replace
 
     from runner.app import App

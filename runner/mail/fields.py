@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from runner.errors import AddressError, HeaderError, LimitError, TemplateError
 from runner.mail.address import Address, from_value
@@ -122,7 +121,7 @@ def priority(value: object) -> Priority | None:
         return None
     if value not in ("low", "normal", "high"):
         raise TemplateError(f'priority "{str(value)[:40]}" is not one of low, normal, high')
-    return cast(Priority, value)
+    return value
 
 
 def headers(value: object) -> tuple[tuple[str, str], ...]:
@@ -141,13 +140,14 @@ def headers(value: object) -> tuple[tuple[str, str], ...]:
 
 
 def unsubscribe(value: object) -> Unsubscribe | None:
-    """The ``unsubscribe`` parameter; one-click is the default where there is a URL (RFC 8058)."""
+    """The ``unsubscribe`` parameter: one click is promised only where the author says so (RFC 8058)."""
     if not isinstance(value, Mapping):
         return None
-    url = optional_text(value.get("url"), "unsubscribe.url") or None
-    mailto = optional_text(value.get("mailto"), "unsubscribe.mailto") or None
-    one_click = value.get("one_click")
-    return Unsubscribe(url=url, mailto=mailto, one_click=url is not None if one_click is None else bool(one_click))
+    return Unsubscribe(
+        url=optional_text(value.get("url"), "unsubscribe.url") or None,
+        mailto=optional_text(value.get("mailto"), "unsubscribe.mailto") or None,
+        one_click=value.get("one_click") in (True, "true"),
+    )
 
 
 def _pair(item: object) -> tuple[object, object]:

@@ -30,8 +30,8 @@ def _addresses(params: Mapping[str, object]) -> Iterator[Found]:
         for pointer, text in _literal_texts((name,), params.get(name)):
             try:
                 recipients += len(from_value(text, name))
-            except FlowpostError as problem:
-                yield pointer, problem
+            except FlowpostError as error:
+                yield pointer, error
     if recipients > MAX_RECIPIENTS:
         yield ("to",), LimitError(f"{recipients} recipients, at most {MAX_RECIPIENTS} a message")
     for name in ("from", "reply_to"):

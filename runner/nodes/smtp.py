@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from runner.credential import PasswordAuth, SmtpCredential
+from runner.credential import SmtpCredential
 from runner.errors import AddressError, DeliveryUnknown, EnvelopeError
 from runner.mail import fields, lint, sources
 from runner.mail.address import Address, parse_one
 from runner.mail.compose import Composed, compose
-from runner.mail.delivery import apply_delivery
+from runner.mail.delivery import apply_delivery, matches
 from runner.mail.fields import Draft
 from runner.mail.identity import message_id
-from runner.mail.markup import prepare_html
+from runner.mail.limits import check_limits
 from runner.mail.message import Mail
 from runner.model import Envelope, Outcome, Rejection, Retry
 from runner.net.fetch import fetch_attachment
 from runner.nodes.base import Context, Message, NodeType, Problem, References, credential_reference
+from runner.template.markup import inline_css
 
 FETCH_SECONDS = 30.0
+"""For one attachment, from the first packet to the last."""
+ASIDE_FROM = 256 * 1024
+"""Characters and octets of a message that is composed in a thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,56 +67,52 @@ class Smtp(NodeType):
         """Compose, check, send, and report who was accepted; nothing is opened before every check passed."""
         credential = await ctx.credentials.smtp(self.credential)
         mail = await self._mail(ctx, credential)
-        composed = compose(mail)
+        composed = await compose_aside(mail)
         ctx.on_message(_shown(ctx, self.credential, mail, composed))
         if ctx.rehearsal or ctx.settings.delivery.mode == "capture":
             why = "dry run: nothing was sent" if ctx.rehearsal else "captured: nothing was sent"
             return _output(mail, Outcome((), (), why))
         progress = Progress.of(ctx)
-        envelope = progress.remaining(composed.envelope)
         try:
-            outcome = await ctx.sender.send(credential, envelope, composed.data)
+            outcome = await ctx.sender.send(credential, progress.remaining(composed.envelope), composed.data)
         except DeliveryUnknown as error:
             error.transient = self.on_unknown == "resend"
             raise
-        except EnvelopeError:
-            if progress.accepted:
-                # Others were served by an earlier attempt: the node succeeded, and lists who was refused.
-                if ctx.last_attempt:
-                    return _output(mail, progress.outcome())
-            raise
-        return self._settle(ctx, mail, progress, outcome)
-
-    def _settle(self, ctx: Context, mail: Mail, progress: Progress, outcome: Outcome) -> object:
-        """Defer only the recipients that were refused for now; the others are done."""
+        except EnvelopeError as error:
+            if not progress.accepted:
+                raise
+            # Others were served by an earlier attempt: the node succeeded, and lists who was refused.
+            progress.refuse(error, composed.envelope)
+            if error.transient and not ctx.last_attempt:
+                raise
+            return _output(mail, progress.outcome())
         progress.note(outcome)
         waiting = [rejection for rejection in progress.rejected.values() if rejection.transient]
         if waiting and not ctx.last_attempt:
-            first = waiting[0]
-            raise EnvelopeError(
-                first.message, transient=True, smtp_code=first.code, enhanced_code=first.enhanced_code
-            )
+            raise _deferred(waiting[0])
         return _output(mail, progress.outcome())
 
     async def _mail(self, ctx: Context, credential: SmtpCredential) -> Mail:
         sender = self.draft.sender or default_sender(credential)
         check_sender(sender, credential)
+        draft = self.draft
+        if draft.html is not None and self.inline_css:
+            draft = replace(draft, html=await asyncio.to_thread(inline_css, draft.html))
 
         async def fetch(url: str, room: int) -> tuple[bytes, str, str | None]:
             fetched = await fetch_attachment(ctx.http, url, room, FETCH_SECONDS)
             return fetched.data, fetched.content_type, fetched.filename
 
-        attachments = await sources.load(self.draft.attachments, ctx.root, fetch)
-        draft = self.draft
-        if draft.html is not None and self.inline_css:
-            draft = replace(draft, html=await prepare_html(draft.html))
         mail = draft.mail(
             sender=sender,
-            attachments=attachments,
+            attachments=(),
             message_id=message_id(sender.domain, *ctx.key),
             date=ctx.started,
         )
-        return apply_delivery(ctx.settings.delivery, mail)
+        # What is wrong with the message is said before anything is fetched for it.
+        mail = apply_delivery(ctx.settings.delivery, mail)
+        check_limits(mail)
+        return replace(mail, attachments=await sources.load(draft.attachments, ctx.root, fetch))
 
 
 class Progress:
@@ -144,6 +145,11 @@ class Progress:
         self.rejected.update({rejection.address: rejection for rejection in outcome.rejected})
         self.response = outcome.response
 
+    def refuse(self, error: EnvelopeError, envelope: Envelope) -> None:
+        """Note that everyone still waiting was refused, each with the reply that ended the attempt."""
+        for name in self.remaining(envelope).recipients:
+            self.rejected[name] = Rejection(name, error.smtp_code or 550, error.enhanced_code, error.message)
+
     def outcome(self) -> Outcome:
         """All attempts as one."""
         return Outcome(tuple(self.accepted), tuple(self.rejected.values()), self.response)
@@ -171,6 +177,18 @@ def check_sender(sender: Address, credential: SmtpCredential) -> None:
             f'Invalid address: credential "{credential.name}" may not send from {sender.addr_spec}',
             hint=f"it may send from {', '.join(credential.allowed_from)}",
         )
+
+
+async def compose_aside(mail: Mail) -> Composed:
+    """Compose, in a thread when the message is large: a 25 MB attachment would hold everybody else up."""
+    size = len(mail.text or "") + len(mail.html or "") + sum(len(part.data) for part in mail.attachments)
+    return compose(mail) if size < ASIDE_FROM else await asyncio.to_thread(compose, mail)
+
+
+def _deferred(rejection: Rejection) -> EnvelopeError:
+    return EnvelopeError(
+        rejection.message, transient=True, smtp_code=rejection.code, enhanced_code=rejection.enhanced_code
+    )
 
 
 def _shown(ctx: Context, credential: str, mail: Mail, composed: Composed) -> Message:

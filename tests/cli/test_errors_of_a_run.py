@@ -117,7 +117,9 @@ def test_etimedout_when_the_server_is_silent(workspace: Workspace) -> None:
         ("expired", "Certificate expired"),
     ],
 )
-def test_etls_names_what_is_wrong_with_the_certificate(workspace: Workspace, persona: str, beginning: str) -> None:
+def test_etls_names_what_is_wrong_with_the_certificate(
+    workspace: Workspace, persona: str, beginning: str
+) -> None:
     with ScriptedServer(certificate=persona) as server:
         security = {"min_tls": "1.2"} if persona == "self-signed" else {"ca_pem": server.ca_pem}
         workspace.smtp("marketing", server, security=security)
@@ -140,9 +142,7 @@ def test_etls_when_the_server_speaks_an_old_version(workspace: Workspace) -> Non
 
 
 def test_accept_unverified_sends_over_a_self_signed_certificate(workspace: Workspace) -> None:
-    with ScriptedServer(
-        certificate="self-signed", username="ann@example.com", password=PASSWORD
-    ) as server:
+    with ScriptedServer(certificate="self-signed", username="ann@example.com", password=PASSWORD) as server:
         workspace.smtp("marketing", server, security={"certificates": "accept-unverified"})
         answer = run(workspace, mail())
 
@@ -181,7 +181,9 @@ def test_eheader_when_a_value_holds_a_line_break(
     assert server.messages == []
 
 
-@pytest.mark.parametrize("name", ["Bcc", "bCC", "Message-ID", "dkim-signature", "Content-Type", "constructor"])
+@pytest.mark.parametrize(
+    "name", ["Bcc", "bCC", "Message-ID", "dkim-signature", "Content-Type", "constructor"]
+)
 def test_ereserved_when_a_value_names_a_reserved_header(
     workspace: Workspace, server: ScriptedServer, name: str
 ) -> None:
@@ -194,7 +196,9 @@ def test_ereserved_when_a_value_names_a_reserved_header(
     assert server.messages == []
 
 
-@pytest.mark.parametrize("address", ["", "nobody", "a@b@c", "a@example.com, eve@evil.example", "a b@example.com"])
+@pytest.mark.parametrize(
+    "address", ["", "nobody", "a@b@c", "a@example.com, eve@evil.example", "a b@example.com"]
+)
 def test_eaddress_when_a_value_is_not_one_address(
     workspace: Workspace, server: ScriptedServer, address: str
 ) -> None:
@@ -271,7 +275,9 @@ def test_eblocked_without_network_allow_nothing_reaches_loopback(
 def test_eblocked_for_an_attachment_url(workspace: Workspace, server: ScriptedServer) -> None:
     workspace.smtp("marketing", server)
     url = "http://169.254.169.254/latest/meta-data"
-    found = error(run(workspace, mail(attachments=[{"filename": "a", "url": "<<trigger.body.u>>"}]), {"u": url}))
+    found = error(
+        run(workspace, mail(attachments=[{"filename": "a", "url": "<<trigger.body.u>>"}]), {"u": url})
+    )
 
     assert found["code"] == "EBLOCKED"
     assert server.messages == []
@@ -334,7 +340,13 @@ def test_what_is_exactly_at_the_limit_is_sent(workspace: Workspace, server: Scri
 
 
 @pytest.mark.parametrize(
-    "text", ["<<trigger.body.nmae>>", "<< 'x' * 10**9 >>", "<< ''.__class__.__mro__ >>", "<% for a in range(10**9) %>x<% endfor %>"]
+    "text",
+    [
+        "<<trigger.body.nmae>>",
+        "<< 'x' * 10**9 >>",
+        "<< ''.__class__.__mro__ >>",
+        "<% for a in range(10**9) %>x<% endfor %>",
+    ],
 )
 def test_etemplate_when_a_template_cannot_be_rendered(
     workspace: Workspace, server: ScriptedServer, text: str

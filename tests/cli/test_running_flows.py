@@ -36,7 +36,9 @@ def subjects(server: ScriptedServer) -> list[str]:
     return [line.removeprefix("Subject: ") for line in lines if line.startswith("Subject: ")]
 
 
-def test_for_each_sends_one_message_an_item_and_gives_a_list(ready: Workspace, server: ScriptedServer) -> None:
+def test_for_each_sends_one_message_an_item_and_gives_a_list(
+    ready: Workspace, server: ScriptedServer
+) -> None:
     ready.flow(
         "f",
         "nodes:\n  - id: each\n    for_each: << trigger.body.people >>\n"
@@ -145,7 +147,9 @@ def test_who_was_served_stays_served_when_the_rest_is_refused_for_good(workspace
     with ScriptedServer(username="ann@example.com", password=PASSWORD, script=script) as server:
         workspace.settings(LOOPBACK)
         workspace.smtp("marketing", server)
-        workspace.flow("f", f"nodes:\n  - id: mail\n    smtp: {smtp('a@example.com, b@example.com')}\n    {FAST}\n")
+        workspace.flow(
+            "f", f"nodes:\n  - id: mail\n    smtp: {smtp('a@example.com, b@example.com')}\n    {FAST}\n"
+        )
         answer = workspace.call("run", "f", "--format", "json")
 
     assert answer.code == 0, answer
@@ -155,7 +159,9 @@ def test_who_was_served_stays_served_when_the_rest_is_refused_for_good(workspace
 
 
 def test_an_unknown_delivery_is_held(workspace: Workspace) -> None:
-    with ScriptedServer(username="ann@example.com", password=PASSWORD, script={"DATA_END": ["drop", "250 ok"]}) as server:
+    with ScriptedServer(
+        username="ann@example.com", password=PASSWORD, script={"DATA_END": ["drop", "250 ok"]}
+    ) as server:
         workspace.settings(LOOPBACK)
         workspace.smtp("marketing", server)
         workspace.flow("f", f"nodes:\n  - id: mail\n    smtp: {smtp()}\n    {FAST}\n")
@@ -167,7 +173,9 @@ def test_an_unknown_delivery_is_held(workspace: Workspace) -> None:
 
 
 def test_an_unknown_delivery_is_sent_again_when_the_flow_says_so(workspace: Workspace) -> None:
-    with ScriptedServer(username="ann@example.com", password=PASSWORD, script={"DATA_END": ["drop", "250 ok"]}) as server:
+    with ScriptedServer(
+        username="ann@example.com", password=PASSWORD, script={"DATA_END": ["drop", "250 ok"]}
+    ) as server:
         workspace.settings(LOOPBACK)
         workspace.smtp("marketing", server)
         fields = {**json.loads(smtp()), "on_unknown": "resend"}
@@ -175,7 +183,12 @@ def test_an_unknown_delivery_is_sent_again_when_the_flow_says_so(workspace: Work
         answer = workspace.call("run", "f", "--format", "json")
 
     assert answer.code == 0, answer
-    ids = [line for mail in server.received for line in mail.data.split(b"\r\n") if line.startswith(b"Message-ID")]
+    ids = [
+        line
+        for mail in server.received
+        for line in mail.data.split(b"\r\n")
+        if line.startswith(b"Message-ID")
+    ]
     assert len(ids) == 2
     assert len(set(ids)) == 1
 
@@ -206,7 +219,9 @@ def test_capture_sends_nothing(
     assert server.connections == []
 
 
-def test_redirect_goes_to_one_address_and_says_whom_it_was_for(ready: Workspace, server: ScriptedServer) -> None:
+def test_redirect_goes_to_one_address_and_says_whom_it_was_for(
+    ready: Workspace, server: ScriptedServer
+) -> None:
     ready.settings(LOOPBACK + "delivery: {mode: redirect, to: qa@acme.example}\n")
     fields = {**json.loads(smtp("a@example.com")), "bcc": "hidden@example.com"}
     ready.flow("f", f"nodes:\n  - id: mail\n    smtp: {json.dumps(fields)}\n")
@@ -227,7 +242,9 @@ def test_allowlist_refuses_everyone_else(ready: Workspace, server: ScriptedServe
     assert len(server.messages) == 1
 
 
-@pytest.mark.parametrize("value", ["liev", "redirect", "redirect:", "allowlist:", "redirect:not an address", ""])
+@pytest.mark.parametrize(
+    "value", ["liev", "redirect", "redirect:", "allowlist:", "redirect:not an address", ""]
+)
 def test_a_delivery_mode_that_is_not_understood_stops_everything(
     ready: Workspace, server: ScriptedServer, value: str
 ) -> None:
@@ -248,7 +265,9 @@ def test_bcc_never_appears_in_the_message(ready: Workspace, server: ScriptedServ
     assert b"hidden@example.com" not in server.messages[0].data
 
 
-def test_a_list_expands_and_a_string_does_not_unless_the_author_says(ready: Workspace, server: ScriptedServer) -> None:
+def test_a_list_expands_and_a_string_does_not_unless_the_author_says(
+    ready: Workspace, server: ScriptedServer
+) -> None:
     fields = {**json.loads(smtp("<<trigger.body.list>>")), "cc": "<<trigger.body.text | addresses>>"}
     ready.flow("f", f"nodes:\n  - id: mail\n    smtp: {json.dumps(fields)}\n")
     body = {"list": ["a@example.com", "B, Frau <b@example.com>"], "text": "c@example.com, D <d@example.com>"}

@@ -131,9 +131,7 @@ def test_every_parameter_of_the_smtp_node_arrives_as_it_was_meant(workspace: Wor
     text = message.get_body(("plain",)).get_content()
     html = message.get_body(("html",)).get_content()
     assert text.rstrip("\n") == 'Plain for Müller, <b>Zoë</b> "Z": Acme & Söhne'
-    assert html.rstrip("\n") == (
-        "<p>Für Müller, &lt;b&gt;Zoë&lt;/b&gt; &#34;Z&#34;</p><img src='cid:logo'>"
-    )
+    assert html.rstrip("\n") == ("<p>Für Müller, &lt;b&gt;Zoë&lt;/b&gt; &#34;Z&#34;</p><img src='cid:logo'>")
     files = {part.get_filename(): part for part in message.walk() if part.get_filename()}
     assert files["rows.csv"].get_content_type() == "text/csv"
     assert files["rows.csv"].get_payload(decode=True) == b"a;1\n"
