@@ -50,7 +50,8 @@ def make(path: Path, *, outside: Path | None = None, append: bool = False) -> Ke
     """
     if outside is not None and path.resolve().is_relative_to(outside.resolve()):
         raise SecretError(
-            f"{path} lies inside the repository {outside}", hint="a key beside the files that it opens protects nothing"
+            f"{path} lies inside the repository {outside}",
+            hint="a key beside the files that it opens protects nothing",
         )
     identity, recipient = age.generate()
     time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -16,7 +16,7 @@ from runner import redact
 from runner.credential import Credential
 from runner.diagnostic import Diagnostic, tidy
 from runner.errors import FlowpostError, PortError, SecretError
-from runner.secret import age, files, identities
+from runner.secret import age, files, identities, process
 from runner.secret.fields import NAME
 from runner.secret.identities import Identities
 from runner.secret.sops.nodes import FormatError
@@ -25,7 +25,7 @@ from runner.secret.typed import Problem
 
 _LOG = logging.getLogger("flowpost.secret")
 _ENDINGS = (".yaml", ".age")
-_FOREIGN = {".json": "JSON", ".env": "ENV", ".ini": "INI", ".yml": "files that end in .yml"}
+_FOREIGN = {".json": "JSON files", ".env": "ENV files", ".ini": "INI files", ".yml": "files that end in .yml"}
 
 
 class CredentialStore:
@@ -109,6 +109,21 @@ class CredentialStore:
                     return [*opened.diagnostics(shown, problems), self._explained(shown, error, opened)]
             return list(tidy(opened.diagnostics(shown, problems)))
 
+    def strays(self) -> list[Diagnostic]:
+        """Files of the folder that look like credentials and are none: wrong name, wrong format."""
+        if not self.folder.is_dir():
+            return []
+        found = []
+        for path in sorted(self.folder.iterdir()):
+            if path.suffix in _FOREIGN:
+                what = f"{_FOREIGN[path.suffix]} are not supported, only SOPS YAML and .age"
+            elif path.suffix in _ENDINGS and not self._is_credential(path):
+                what = f'"{path.stem}" is not a name of a credential (names are like crm-hook)'
+            else:
+                continue
+            found.append(Diagnostic(self.shown(path), 1, 1, what, "ESECRET", "error", ""))
+        return found
+
     def path(self, name: str) -> Path:
         """The file of ``name``; SecretError that names the nearest existing credential when there is none."""
         if not re.fullmatch(NAME, name) or len(name) > 63:
@@ -143,6 +158,7 @@ class CredentialStore:
     def keys(self, *, again: bool = False) -> Identities:
         """The identities; SecretError when a variable is set but cannot be used."""
         if self._identities is None or again:
+            process.forbid_core_dumps()
             self._identities = identities.find(self.environ, self.home())
         return self._identities
 

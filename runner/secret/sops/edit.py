@@ -37,7 +37,9 @@ class Opened:
     def open(cls, document: Document, key: bytes) -> Opened:
         """Decrypt and verify; FormatError as ``leaves`` raises it."""
         opened = cls(document, key, leaves(document, key))
-        opened.paths = tuple(dict.fromkeys([(), *(entry.path for entry in comments.entries(document.content))]))
+        opened.paths = tuple(
+            dict.fromkeys([(), *(entry.path for entry in comments.entries(document.content))])
+        )
         for place, leaf in opened.found:
             if leaf is not None and leaf.kind != "comment" and cipher.looks_encrypted(place.scalar.text):
                 opened.old[place.path, leaf].append(place.scalar.text)
@@ -99,7 +101,9 @@ class Opened:
         found: list[tuple[Place, Leaf | None]] = []
         for place in places(content):
             scalar = place.scalar
-            leaf = known.get(scalar.text) or (None if typed_in else self._kept_comment(place)) or resolve(scalar)
+            leaf = (
+                known.get(scalar.text) or (None if typed_in else self._kept_comment(place)) or resolve(scalar)
+            )
             found.append((place, leaf))
             sealed = scalar.text in known or (leaf is not None and leaf.kind == "comment")
             if leaf is None or leaf.text == "" or sealed or not meta.rule.encrypts(place.path):
@@ -219,7 +223,9 @@ def with_value(document: Document, path: Path, leaf: Leaf) -> str:
             return _with_line(document, parent, path[:depth], path[depth:], leaf)
         parent = child
     if not isinstance(parent, Scalar):
-        raise FormatError(f'"{".".join(path)}" is a section or a list, not one value', hint="use flowpost secrets edit")
+        raise FormatError(
+            f'"{".".join(path)}" is a section or a list, not one value', hint="use flowpost secrets edit"
+        )
     shown = _placed(_quoted(leaf), parent, document.text)
     return _apply(document.text, [(parent.start, parent.end, shown)])
 
@@ -237,7 +243,9 @@ def without_key(document: Document, path: Path) -> str:
     text = document.text
     start = text.rfind("\n", 0, key.start) + 1
     if text[start : key.start].strip():
-        raise FormatError(f'"{".".join(path)}" shares its line with something else', hint="use flowpost secrets edit")
+        raise FormatError(
+            f'"{".".join(path)}" shares its line with something else', hint="use flowpost secrets edit"
+        )
     return text[:start] + text[_line_end(text, _last(parent.get(path[-1]), key)) :]
 
 
@@ -267,7 +275,9 @@ def _last(value: Node | None, key: Scalar | None) -> int:
     while value is not None and not isinstance(value, Scalar):
         if value.flow:
             return value.end
-        children: list[Node] = [item for _, item in value.pairs] if isinstance(value, Mapping) else value.items
+        children: list[Node] = (
+            [item for _, item in value.pairs] if isinstance(value, Mapping) else value.items
+        )
         value = children[-1] if children else None
     return max(key.end if key else 0, value.end if value is not None else 0)
 

@@ -19,7 +19,9 @@ from runner.secret.sops.scalar import Leaf, leaf_of, resolve_plain
 VERSION = "3.11.0"
 """The version of the layout that is written."""
 
-_OLD_BOOLS = frozenset(["y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF"])
+_OLD_BOOLS = frozenset(
+    ["y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF"]
+)
 _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?", re.ASCII)
 _BAD_FIRST = re.compile(r"[#,\[\]{}&*!|>'\"%@`]|[?:-]( |$)|---|\.\.\.| ")
 _BAD_INSIDE = re.compile(r":( |$)| #| $")
