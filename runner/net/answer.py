@@ -23,7 +23,8 @@ _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_-]{1,40})", re.ASCII)
 # Only codecs of plain text: some of Python's others (idna, unicode_escape, utf_7) are slow or surprising.
 _TEXT_CODEC = re.compile(
     r"(us-?)?ascii|utf-?8|utf-?16([lb]e)?|utf-?16-[lb]e|iso-?8859-\d{1,2}|latin-?1|windows-125\d|cp125\d|koi8-[ru]"
-    r"|shift_jis|euc-(jp|kr)|gb2312|gbk|gb18030|big5|iso-2022-jp|tis-620|macintosh", re.ASCII | re.IGNORECASE,
+    r"|shift_jis|euc-(jp|kr)|gb2312|gbk|gb18030|big5|iso-2022-jp|tis-620|macintosh",
+    re.ASCII | re.IGNORECASE,
 )
 _TEXT_TYPES = frozenset(
     {

@@ -76,7 +76,7 @@ def describe_tls_error(exc: BaseException, host: str) -> TlsError:
         return TlsError(_certificate_text(exc, host))
     if not isinstance(exc, ssl.SSLError) or isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return TlsError(
-            f"TLS handshake with {host} was broken off by the server",
+            f"TLS version or settings not agreed: {host} broke the handshake off",
             hint="check port and encryption; does the server speak TLS there?",
             transient=True,
         )

@@ -21,15 +21,22 @@ def answer(body: bytes = b"", *, status: str = "200 OK", **headers: str) -> byte
 class Origin:
     """Listens on a port of its own; ``scripts`` maps a path (without query) to what is sent back."""
 
-    def __init__(self, scripts: Mapping[str, Script], *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        scripts: Mapping[str, Script],
+        *,
+        tls: ssl.SSLContext | None = None,
+        address: str = "127.0.0.1",
+    ) -> None:
         self.scripts = dict(scripts)
         self.connections = 0
         self.requests: list[bytes] = []
         self._tls = tls
+        self._address = address
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._serve, self._address, 0, ssl=self._tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 

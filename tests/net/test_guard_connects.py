@@ -243,7 +243,7 @@ def test_a_block_with_host_bits_is_answered_with_the_block_that_was_meant() -> N
     "host", ["127.0.0.1", "0x7f.1", "[::1]", "localhost", "①②⑦.0.0.1", "169.254.169.254"]
 )
 def test_a_literal_that_is_not_public_is_refused_before_any_run(host: str) -> None:
-    with pytest.raises(BlockedError, match="^Address is not public"):
+    with pytest.raises(BlockedError, match=r"^Address is not public"):
         Guard().check_host(host)
 
 
