@@ -108,7 +108,8 @@ def new(directory: Path, name: str, kind: str, provider: str | None, whole: bool
 
 @command.command(
     "set",
-    epilog="\b\nExample:\n  flowpost secrets set marketing auth.password\n  pass smtp | flowpost secrets set ops auth.password\n",
+    epilog="\b\nExample:\n  flowpost secrets set marketing auth.password\n"
+    "  pass smtp | flowpost secrets set ops auth.password\n",
 )
 @click.argument("name")
 @click.argument("field")
@@ -126,10 +127,11 @@ def set_(directory: Path, name: str, field: str, rest: tuple[str, ...], remove: 
             hint=f"change it if it was real; then: flowpost secrets set {name} {field}",
         )
     store = _store(directory)
-    if remove:
-        path = change.unset_value(store, name, field)
-    else:
-        path = change.set_value(store, name, field, _value(field))
+    path = (
+        change.unset_value(store, name, field)
+        if remove
+        else change.set_value(store, name, field, _value(field))
+    )
     click.echo(f"wrote {store.shown(path)}", err=True)
     return OK
 
@@ -158,8 +160,10 @@ def list_(directory: Path, form: str) -> int:
     if form == "json":
         click.echo(json.dumps({"credentials": [row.as_dict() for row in rows]}, indent=2))
         return OK
+    width = max((len(row.name) for row in rows), default=0)
     for row in rows:
-        click.echo(printable(f"{row.name}\t{row.path}\t{row.recipients_text}\t{row.last_modified or '-'}"))
+        cells = (row.name.ljust(width), row.last_modified or "-" * 20, row.recipients_text)
+        click.echo(printable("  ".join(cells)))
     if not rows:
         click.echo("no credentials yet: flowpost secrets new NAME", err=True)
     return OK

@@ -43,7 +43,7 @@ def load(store: CredentialStore, name: str) -> Working:
     if path.suffix == ".age":
         raise SecretError(
             f"{store.shown(path)} is encrypted as a whole",
-            hint="change it with age itself, or make a SOPS file of it: age -d FILE | flowpost secrets new NAME --stdin",
+            hint="change it with age, or make a SOPS file of it: age -d FILE | flowpost secrets new NAME --stdin",
         )
     data = files.read(path)
     return Working(path, data, open_bytes(store, path, data))

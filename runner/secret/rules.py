@@ -34,7 +34,7 @@ class CreationRule:
 
 
 def for_file(root: Path, path: Path) -> CreationRule:
-    """The first rule of ``root``'s .sops.yaml that matches ``path``; SecretError when there is none or it is not usable.
+    """The first rule of ``root``'s .sops.yaml that matches ``path``; SecretError when none does or it is not usable.
 
     PGP, KMS and key groups are refused by name.
     """

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from runner.diagnostic import Severity
 from runner.secret.fields import NAME, SHAPES, Field, Section
 from runner.secret.sops.scalar import Leaf
 
@@ -46,7 +47,7 @@ class Problem:
     path: Path
     message: str
     code: str = "ESECRET"
-    severity: str = "error"
+    severity: Severity = "error"
     hint: str = ""
 
 
