@@ -1,8 +1,8 @@
 """Mail addresses and lists of them (RFC 5322 3.4, RFC 6532), and the rule that no value can add a recipient.
 
-``parse_list`` reads a text that a person wrote. ``from_pieces`` reads an address field of a flow: commas, angle
-brackets and quotes count only where the flow's author wrote them; a value between them is one address, one name,
-or a list of addresses, whatever characters it holds.
+``parse_list`` reads a text that a person wrote. ``from_pieces`` reads an address field of a flow: commas,
+angle brackets and quotes count only where the flow's author wrote them; a value between them is one
+address, one name, or a list of addresses, whatever characters it holds.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ class Address:
 def parse_list(text: str) -> list[Address]:
     """The mailboxes of a comma-separated list, groups opened, in time linear in the text.
 
-    Raises HeaderError (EHEADER) for CR, LF or NUL, AddressError (EADDRESS) for what is not an address list. A quote,
-    comment or angle bracket that one single address leaves open is forgiven, where only one reading is possible.
+    Raises HeaderError (EHEADER) for CR, LF or NUL, AddressError (EADDRESS) for what is not an address list.
+    A quote, comment or angle bracket that one single address leaves open is forgiven, where only one
+    reading is possible.
     """
     forbid_line_ends(text)
     try:
@@ -89,7 +90,7 @@ def parse_list(text: str) -> list[Address]:
 
 
 def parse_one(text: str) -> Address:
-    """The one mailbox that ``text`` is; AddressError when it is none or several, HeaderError for CR, LF or NUL."""
+    """The one mailbox that ``text`` is; raises AddressError when it is none or several, else as ``parse_list``."""
     found = parse_list(text)
     if len(found) != 1:
         raise AddressError(f"Invalid address: {shown(text)} holds {len(found)} addresses, one is expected")
@@ -99,9 +100,9 @@ def parse_one(text: str) -> Address:
 def from_pieces(pieces: Pieces, field: str) -> tuple[Address, ...]:
     """The addresses of a rendered address field (SPEC 4); ``field`` is named in errors.
 
-    A value that stands alone between commas is one address, a list of them, or nothing when it is empty; before
-    angle brackets it is a name; between them, or glued to text, it is part of one addr-spec and quoted where
-    needed. Raises AddressError or HeaderError.
+    A value that stands alone between commas is one address, a list of them, or nothing when it is empty;
+    before angle brackets it is a name; between them, or glued to text, it is part of one addr-spec and
+    quoted where needed. Raises AddressError or HeaderError.
     """
     with _in_field(field):
         if all(isinstance(piece, Fixed) for piece in pieces):
@@ -115,7 +116,7 @@ def from_pieces(pieces: Pieces, field: str) -> tuple[Address, ...]:
 
 
 def from_value(value: object, field: str) -> tuple[Address, ...]:
-    """The addresses of a field that holds no template: a text or list of texts by the author, or rendered pieces.
+    """The addresses of a field: a text or a list of texts by the author, or rendered pieces.
 
     None and blank text give none. Values from outside must come as ``Given`` pieces, never as text.
     """
@@ -156,7 +157,7 @@ class _in_field:  # noqa: N801  (reads as a phrase)
 
 
 def _strict_list(text: str) -> list[Address]:
-    """The list without forgiveness. Plain elements are read by one pattern; the rest of the text by tokens."""
+    """The list without forgiveness: plain elements are read by one pattern, the rest by tokens."""
     found: list[Address] = []
     blank = _NOTHING.match(text)
     at, end = blank.end() if blank else 0, len(text)
@@ -244,7 +245,7 @@ def _phrase(words: list[Token], spec: list[Token]) -> str:
     name = ""
     for token in words:
         if token.kind in (Kind.SPECIAL, Kind.LITERAL):
-            # "a@b.com <a@b.com>" is common and harmless; "a@b.com <c@d.com>" lacks a comma and would lose somebody.
+            # "a@b.com <a@b.com>" is common; "a@b.com <c@d.com>" lacks a comma and would lose somebody.
             if "".join(t.text for t in words) == "".join(t.text for t in spec) and not any(
                 t.given for t in words
             ):
@@ -364,7 +365,7 @@ _NAMED_VALUE = re.compile(r'([^"<>@:;\\\x00-\x1f\x7f]*)<([^<>]*)>[ \t]*')
 
 
 def _one_from_value(value: str) -> Address:
-    """A value as exactly one mailbox; ``Doe, John <j@example.com>`` is one, for its comma is not the author's."""
+    """A value as exactly one mailbox; ``Doe, John <j@example.com>`` is one: its comma is no author's."""
     try:
         found = _strict_list(value)
     except AddressError as error:
@@ -391,7 +392,7 @@ _RECOVERABLE = (
 
 
 def _recovered(text: str) -> Address | None:
-    """The one address of a text that forgot to close a quote, comment or bracket, or opened a bracket twice."""
+    """The one address of a text that leaves a quote, comment or bracket open, or opens a bracket twice."""
     for pattern in _RECOVERABLE:
         match = pattern.fullmatch(text)
         if match is not None:

@@ -1,8 +1,9 @@
 """One addr-spec: its local part, its domain, and the form that goes on the wire (RFC 5321 4.1.2, 6531, 5891).
 
-Strict where RFC 5322 is lax, because what is accepted here becomes an SMTP command: no comments, no white space,
-no obsolete ``word.word`` with quotes, no source route; lengths as RFC 5321 4.5.3.1 counts them on the wire.
-The 64 octets of a local part are not enforced: real systems make longer ones, and the server will say.
+Strict where RFC 5322 is lax, because what is accepted here becomes an SMTP command: no comments, no white
+space, no obsolete ``word.word`` with quotes, no source route; lengths as RFC 5321 4.5.3.1 counts them on
+the wire. The 64 octets of a local part are not enforced: real systems make longer ones, and the server will
+say.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class NotAnAddress(ValueError):
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text that matches ``PLAIN`` is an address as it stands: short enough, no label to look into."""
+    """Whether a text that matches ``PLAIN`` is an address as it stands: no length or label to look into."""
     return len(text) <= LONGEST and "--" not in text and not text[-1].isdigit()
 
 
@@ -59,7 +60,8 @@ def split(text: str) -> tuple[str, str]:
 def canonical(local: str, domain: str) -> str:
     """The addr-spec of an unquoted local part and a domain; NotAnAddress when there is none.
 
-    The local part is quoted only where it must be; a non-ASCII domain is mapped as UTS 46 says and stays readable.
+    The local part is quoted only where it must be; a non-ASCII domain is mapped as UTS 46 says and stays
+    readable.
     """
     spec = f"{_local(local)}@{_domain(domain)}"
     if spec.isascii():
@@ -74,7 +76,7 @@ def canonical(local: str, domain: str) -> str:
 
 
 def wire(spec: str) -> str:
-    """``spec`` with its domain in ASCII, as MAIL and RCPT carry it; the local part may stay UTF-8 (RFC 6531)."""
+    """``spec`` with its domain in ASCII, as SMTP carries it; the local part may stay UTF-8 (RFC 6531)."""
     if spec.isascii():
         return spec
     local, _, domain = spec.rpartition("@")
@@ -95,7 +97,7 @@ def _local(local: str) -> str:
 
 
 def _check_unicode(local: str) -> None:
-    """Refuse what nobody can see or type: controls, formats, separators, private and unassigned characters."""
+    """Refuse what nobody can see: controls, formats, separators, private and unassigned characters."""
     if unicodedata.category(local[0])[0] == "M":
         raise NotAnAddress(f"{shown(local)} begins with a combining character")
     for char in local:
@@ -121,7 +123,7 @@ def _domain(domain: str) -> str:
 
 @lru_cache(maxsize=1024)
 def to_ascii(domain: str) -> str:
-    """``domain`` as DNS and SMTP carry it: IDNA 2008 after UTS 46 mapping; NotAnAddress when it is no domain."""
+    """``domain`` in ASCII: IDNA 2008 after UTS 46 mapping; NotAnAddress when it is no domain."""
     if domain.startswith("["):
         return _literal(domain)
     if len(domain) > LONGEST:
@@ -129,7 +131,7 @@ def to_ascii(domain: str) -> str:
     name = domain
     if not domain.isascii() or "--" in domain:
         name = _idna(domain)
-    # Mapping can turn one character into "@", "/" or "." ("admin@x．test"), so the rule is applied to its result.
+    # Mapping can turn one character into "@", "/" or ".", so the rule is applied to its result.
     if _LDH.fullmatch(name) is None:
         raise NotAnAddress(f"{shown(domain)} is not a domain")
     if name.rpartition(".")[2].isdigit():

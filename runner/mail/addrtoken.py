@@ -1,7 +1,8 @@
 """The words of an address field (RFC 5322 3.2), read from the author's text; values stay whole between them.
 
-A value is never scanned: however many commas, quotes or brackets it holds, it is one token. That is what keeps a
-value from adding a recipient. Time is linear in the text: every character is looked at once, nothing is rescanned.
+A value is never scanned: however many commas, quotes or brackets it holds, it is one token. That is what
+keeps a value from adding a recipient. Time is linear in the text: every character is looked at once,
+nothing is rescanned.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Token(NamedTuple):
 
 
 def word(value: object) -> str:
-    """A value that stands for a name or a part of an address, as text; AddressError for a list or a mapping."""
+    """A value that stands for a name or a part of an address, as text; AddressError for a list."""
     if value is None:
         return ""
     if isinstance(value, (Mapping, list, tuple, set, frozenset, bytes)):
@@ -61,7 +62,7 @@ def word(value: object) -> str:
 
 
 def tokens(pieces: Pieces) -> Iterator[Token]:
-    """The tokens of an address field; AddressError for an open quote, comment or bracket, or a stray character."""
+    """The tokens of an address field; AddressError for what is left open, or cannot stand there."""
     scanner = _Scanner()
     found = scanner.found
     for piece in pieces:

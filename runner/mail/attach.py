@@ -13,9 +13,9 @@ DEFAULT_TYPE = "application/octet-stream"
 LONGEST_FILENAME = 1024
 """Characters of a file name."""
 
-_TOKEN = r"[A-Za-z0-9!#$&^_.+\-]+"
-_TYPE = re.compile(rf"({_TOKEN}/{_TOKEN})[ \t]*((?:;[^\x00-\x1f\x7f]*)?)")
-_PARAMETER = re.compile(rf';[ \t]*({_TOKEN})[ \t]*=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)")[ \t]*')
+_ATOM = r"[A-Za-z0-9!#$&^_.+\-]+"
+_TYPE = re.compile(rf"({_ATOM}/{_ATOM})[ \t]*((?:;[^\x00-\x1f\x7f]*)?)")
+_PARAMETER = re.compile(rf';[ \t]*({_ATOM})[ \t]*=[ \t]*(?:({_ATOM})|"((?:[^"\\]|\\.)*)")[ \t]*')
 _CID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]+(?:@[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]+)?")
 _BASE64_BLANKS = re.compile(r"[ \t\r\n]+")
 _DATA_URI = re.compile(r"data:[^,;\s]*(?:;[^,;\s]+)*;base64,", re.IGNORECASE)
@@ -69,9 +69,11 @@ def guess_content_type(filename: str) -> str:
 
 
 def clean_filename(filename: str) -> str:
-    """``filename`` if it can be one; HeaderError for CR, LF or NUL, AttachmentError when it is empty or too long.
+    """``filename`` if it can be one.
 
-    Nothing in it is changed: it is a label that the reader's program makes safe for its own disk (RFC 2183 2.3).
+    HeaderError for CR, LF or NUL, AttachmentError when it is empty or too long.
+
+    Nothing in it is changed: the reader's program makes it safe for its own disk (RFC 2183 2.3).
     """
     forbid_line_ends(filename, " as a file name")
     if not filename.strip():
@@ -85,15 +87,15 @@ def clean_filename(filename: str) -> str:
 
 
 def base_name(path: str) -> str:
-    """The last part of a path or of a URL's path, for an attachment that was given no name; "" when there is none."""
+    """The last part of a path, for an attachment that was given no name; "" when there is none."""
     return re.split(r"[/\\]", path)[-1]
 
 
 def read_content_type(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     """``("text/csv", (("charset", "utf-8"),))`` from ``text/csv; charset=utf-8`` (RFC 2045 5.1).
 
-    HeaderError for CR, LF or NUL; AttachmentError for what is not a content type, and for ``multipart/*``, whose
-    boundary would have to fit the data. ``name`` is left out: the file name says it.
+    HeaderError for CR, LF or NUL; AttachmentError for what is not a content type, and for ``multipart/*``,
+    whose boundary would have to fit the data. ``name`` is left out: the file name says it.
     """
     forbid_line_ends(text, " as a content type")
     match = _TYPE.fullmatch(text.strip())

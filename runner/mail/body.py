@@ -1,4 +1,4 @@
-"""Bodies as octets of 7 bits: text as it is, quoted-printable or base64 (RFC 2045 6), whichever serves best."""
+"""Bodies as octets of 7 bits: as they are, quoted-printable or base64 (RFC 2045 6)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Encoded(NamedTuple):
 def text_body(text: str) -> Encoded:
     """A text or HTML body: UTF-8, every line end (CRLF, CR or LF) as CRLF, nothing else changed.
 
-    7bit where it can be; base64 where it is much shorter than quoted-printable; else quoted-printable. A NUL or
-    another control character is encoded and arrives.
+    7bit where it can be; base64 where it is much shorter than quoted-printable; else quoted-printable. A
+    NUL or another control character is encoded and arrives.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")

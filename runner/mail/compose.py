@@ -1,8 +1,8 @@
 """Fields in, envelope and octets out (RFC 5322, 2045-2047, 2231): the one place where a message is written.
 
-The octets are made here and not by the standard library, which lets a crafted subject become a header. Line ends
-are CRLF, lines have at most 998 octets, bodies are 7 bits. The same ``Mail`` gives the same octets every time.
-Dots at the start of a line are doubled by the SMTP session.
+The octets are made here and not by the standard library, which lets a crafted subject become a header. Line
+ends are CRLF, lines have at most 998 octets, bodies are 7 bits. The same ``Mail`` gives the same octets
+every time. Dots at the start of a line are doubled by the SMTP session.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Composed:
 def compose(mail: Mail) -> Composed:
     """Write ``mail``, and check what was written against what was meant.
 
-    Raises LimitError, AddressError, HeaderError, ReservedHeaderError or AttachmentError; ValueError for a date
-    without a zone.
+    Raises LimitError, AddressError, HeaderError, ReservedHeaderError or AttachmentError; ValueError for a
+    date without a zone.
     """
     check_limits(mail)
     own = _own_headers(mail)

@@ -16,10 +16,10 @@ from runner.model import Delivery
 def apply_delivery(delivery: Delivery, mail: Mail) -> Mail:
     """``mail`` as the mode lets it leave.
 
-    ``live`` and ``capture``: unchanged (the caller sends nothing in ``capture``). ``redirect``: the envelope goes to
-    ``delivery.to`` alone, and a header names everyone it was for. ``allowlist``: BlockedError (EBLOCKED) naming the
-    recipients that no pattern lets through. Anything else: ConfigurationError, for a guard that is not understood
-    must not be open.
+    ``live`` and ``capture``: unchanged (the caller sends nothing in ``capture``). ``redirect``: the
+    envelope goes to ``delivery.to`` alone, and a header names everyone it was for. ``allowlist``:
+    BlockedError (EBLOCKED) naming the recipients that no pattern lets through. Anything else:
+    ConfigurationError, for a guard that is not understood must not be open.
     """
     if delivery.mode in ("live", "capture"):
         return mail

@@ -48,8 +48,8 @@ _NAME = re.compile(r"[!-9;-~]+")
 def check_header(name: str, value: str) -> None:
     """Check one custom header.
 
-    Raises ReservedHeaderError (ERESERVED) for a reserved name in any case, and HeaderError (EHEADER) for CR, LF or
-    NUL in name or value, or a name that is not RFC 5322's printable ASCII without a colon.
+    Raises ReservedHeaderError (ERESERVED) for a reserved name in any case, and HeaderError (EHEADER) for
+    CR, LF or NUL in name or value, or a name that is not RFC 5322's printable ASCII without a colon.
     """
     forbid_line_ends(name)
     if name.strip().lower() in RESERVED:
@@ -69,6 +69,6 @@ def check_header(name: str, value: str) -> None:
 
 
 def forbid_line_ends(text: str, where: str = "") -> None:
-    """HeaderError for CR, LF or NUL: they end a header or a command, so they are refused before anything else."""
+    """HeaderError for CR, LF or NUL, which end a header or a command; looked for before anything else."""
     if "\n" in text or "\r" in text or "\x00" in text:
         raise HeaderError(f"Header value contains forbidden characters: {shown(text)}{where}")

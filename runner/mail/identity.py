@@ -11,7 +11,8 @@ from runner.mail.addrspec import NotAnAddress, to_ascii
 def message_id(domain: str, *parts: str) -> str:
     """``<128 bits of SHA-256 over parts@domain>`` (RFC 5322 3.6.4), derived from nothing but its arguments.
 
-    ``parts`` name the message (run, node, item), never a time or an attempt. AddressError when ``domain`` is none.
+    ``parts`` name the message (run, node, item), never a time or an attempt. AddressError when ``domain``
+    is none.
     """
     digest = hashlib.sha256()
     for part in parts:

@@ -18,7 +18,7 @@ MAX_RECIPIENTS = 100
 
 
 def check_limits(mail: Mail) -> None:
-    """LimitError (ELIMIT) when ``mail`` passes a limit; the message says the figure found and the one allowed."""
+    """LimitError (ELIMIT) when ``mail`` passes a limit; the message says what was found and what is allowed."""
     _check("recipients", len(mail.to) + len(mail.cc) + len(mail.bcc), MAX_RECIPIENTS)
     _check("characters in the subject", len(mail.subject), MAX_SUBJECT)
     _check("custom headers", len(mail.headers), MAX_HEADERS)

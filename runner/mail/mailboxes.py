@@ -9,7 +9,9 @@ from runner.mail.words import LINE, phrase
 
 
 def address_header(name: str, addresses: Sequence[Address]) -> str:
-    """``Name: mailbox, mailbox`` and CRLF. Names are ASCII always; a non-ASCII local part stays UTF-8 (RFC 6532)."""
+    """``Name: mailbox, mailbox`` and CRLF. Names are ASCII always; a non-ASCII local part stays UTF-8 (RFC
+    6532).
+    """
     text = f"{name}: "
     column = len(text)
     start = column

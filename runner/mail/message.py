@@ -29,8 +29,8 @@ class Mail:
     """Everything that ``compose`` turns into an envelope and bytes.
 
     ``text`` alone, ``html`` alone, or both as alternatives. ``headers`` are the custom ones, in order.
-    ``message_id`` is ``<left@right>``. ``date`` carries its zone. ``redirect_to`` sends the whole envelope to one
-    address and leaves the headers as they were meant (``runner.mail.delivery``).
+    ``message_id`` is ``<left@right>``. ``date`` carries its zone. ``redirect_to`` sends the whole envelope
+    to one address and leaves the headers as they were meant (``runner.mail.delivery``).
     """
 
     sender: Address

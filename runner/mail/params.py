@@ -32,8 +32,9 @@ def is_simple(name: str, value: str) -> bool:
 def legacy_name(value: str) -> str:
     """The ``name`` parameter of a Content-Type: the file name for readers that know no RFC 2231.
 
-    Short names stand there as an encoded word in quotes, against the letter of RFC 2047 and as everybody does it.
-    It is not a second ``filename`` in Content-Disposition, since widely used parsers prefer that to ``filename*``.
+    Short names stand there as an encoded word in quotes, against the letter of RFC 2047 and as everybody
+    does it. It is not a second ``filename`` in Content-Disposition, since widely used parsers prefer that
+    to ``filename*``.
     """
     if not is_simple("name", value):
         text = repaired(value)

@@ -79,7 +79,8 @@ def _multipart(subtype: str, parts: list[Part], seed: str, more: str = "") -> Pa
 def _attachment(item: Attachment, shows: bool) -> Part:
     name = clean_filename(item.filename)
     kind, parameters = read_content_type(item.content_type)
-    encoding, data, texts = "base64", b"", ()
+    encoding, data = "base64", b""
+    texts: tuple[bytes, ...] = ()
     if kind.lower().startswith("message/"):
         # RFC 2046 5.2.1 allows no base64 here: a message that cannot stand as it is goes as mere octets.
         if is_seven_bit(item.data):

@@ -6,7 +6,8 @@ _MOST = 80
 
 
 def shown(text: str, most: int = _MOST) -> str:
-    """``text`` in double quotes, at most ``most`` characters of it, what cannot be printed written as an escape.
+    """``text`` in double quotes, at most ``most`` characters of it, what cannot be printed written as an
+    escape.
 
     Error texts end in terminals and log files, where a raw escape sequence would be an attack.
     """

@@ -180,7 +180,8 @@ def _check_boundary(content_type: bytes, body: bytes, mail: Mail) -> None:
         right = not parts and content_type.startswith((b" text/plain;", b" text/html;"))
     else:
         mark = b"--" + match[1]
-        # The opening delimiter, one between each two parts, and the closing one at the very end: no more, no less.
+        # The opening delimiter, one between each two parts, and the closing one at the very end: no more,
+        # no less.
         right = (
             body.startswith(mark + b"\r\n")
             and body.endswith(b"\r\n" + mark + b"--\r\n")

@@ -1,7 +1,9 @@
-"""Header text as octets: raw where it can be, RFC 2047 encoded words where it must be, folded (RFC 5322 2.2.3).
+"""Header text as octets: raw where it can be, RFC 2047 encoded words where it must be, folded (RFC 5322
+2.2.3).
 
-Text arrives exactly as it was: what folding or reading could change (white space at an end, "=?" in the text, a
-control character) is encoded, so that a decoder gives it back. An encoded word holds whole characters only.
+Text arrives exactly as it was: what folding or reading could change (white space at an end, "=?" in the
+text, a control character) is encoded, so that a decoder gives it back. An encoded word holds whole
+characters only.
 """
 
 from __future__ import annotations
@@ -104,7 +106,8 @@ def _folded(start: str, value: str, longest: int) -> str | None:
 
 
 def encoded(text: str, first: int) -> list[str]:
-    """Encoded words of at most 75 octets that are ``text`` together; the first one holds ``first`` octets at most.
+    """Encoded words of at most 75 octets that are ``text`` together; the first one holds ``first`` octets
+    at most.
 
     Q or B, whichever is shorter. ``first`` is at least 12 and at most 63.
     """
@@ -127,7 +130,9 @@ def encoded(text: str, first: int) -> list[str]:
 
 
 def chunks(text: str, table: dict[int, str], first: int, room: int) -> list[str]:
-    """``text`` written by ``table`` in chunks of at most ``first``, then ``room`` octets, never within a character."""
+    """``text`` written by ``table`` in chunks of at most ``first``, then ``room`` octets, never within a
+    character.
+    """
     found: list[str] = []
     chunk: list[str] = []
     size = 0
@@ -143,7 +148,8 @@ def chunks(text: str, table: dict[int, str], first: int, room: int) -> list[str]
 
 
 def phrase(name: str, column: int) -> str:
-    """A display name as an RFC 5322 phrase that begins at ``column``: atoms, one quoted string, or encoded words.
+    """A display name as an RFC 5322 phrase that begins at ``column``: atoms, one quoted string, or encoded
+    words.
 
     May hold folds; a long name is encoded rather than folded within its quotes, which readers lose.
     """
