@@ -96,8 +96,10 @@ class Lane:
         self._retired = False
 
     async def send(self, letter: Letter) -> Outcome:
-        """Send ``letter`` over one of the connections; cancelling it before the final dot breaks the
-        connection.
+        """Send ``letter`` over one of the connections.
+
+        Cancelling it before the final dot breaks the connection; after it nobody can take the message back, and
+        DeliveryUnknown is raised instead, so that a time limit or Ctrl-C never passes for "not sent".
         """
         job = Job(letter)
         self._submit(job)
@@ -105,7 +107,9 @@ class Lane:
             return await job.outcome
         except asyncio.CancelledError:
             job.outcome.cancel()
-            if job.session is not None and not job.stage.handed_over:
+            if job.stage.handed_over:
+                raise DeliveryUnknown("Delivery unknown: stopped before the server's reply") from None
+            if job.session is not None:
                 job.session.wire.abort()
             raise
 
@@ -141,14 +145,16 @@ class Lane:
 
     def _staff(self) -> None:
         """Start one more worker if letters wait and the limits allow one."""
-        fewer, until = self._fewer
-        limit = self._credential.max_connections
-        if self._clock() < until:
-            limit = min(limit, fewer)
-        if self._jobs and len(self._workers) < max(1, limit):
+        if self._jobs and len(self._workers) < self._limit():
             worker = asyncio.get_running_loop().create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._left)
+
+    def _limit(self) -> int:
+        """How many connections there may be now, at least one."""
+        fewer, until = self._fewer
+        limit = self._credential.max_connections
+        return max(1, min(limit, fewer) if self._clock() < until else limit)
 
     def _left(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
@@ -230,17 +236,20 @@ class Lane:
     async def _open(self) -> Session | None:
         """A new session, or None when there is nothing to do, or no session to be had."""
         async with self._opening:
-            if not any(not job.outcome.done() for job in self._jobs):
+            waiting = any(not job.outcome.done() for job in self._jobs)
+            if not waiting or self._standing() >= self._limit():
                 return None
+            await self._slow_down()
             try:
                 self._refusals.check(self._key)
-                await self._slow_down()
+            except AuthError as exc:
+                self._no_session(exc)
+                return None
+            try:
                 session = await open_session(self._dialer, self._credential, self._context)
             except FlowpostError as exc:
                 if isinstance(exc, AuthError):
                     self._refusals.note(self._key, exc)
-                if exc.smtp_code is not None:
-                    self._pace.heard(exc.smtp_code)
                 self._no_session(exc)
                 return None
             self._sessions.add(session)
@@ -248,12 +257,17 @@ class Lane:
 
     def _no_session(self, error: BaseException) -> None:
         """Leave the letters to the sessions that stand; with none, whoever waits gets the error."""
-        standing = sum(session.wire.fault is None and not session.closing for session in self._sessions)
-        if standing:
-            self._fewer = (standing, self._clock() + FEWER_FOR)
+        if self._standing():
+            self._fewer = (self._standing(), self._clock() + FEWER_FOR)
             return
+        if isinstance(error, FlowpostError) and error.smtp_code is not None:
+            self._pace.heard(error.smtp_code)
         while self._jobs:
             self._jobs.popleft().fail(error)
+
+    def _standing(self) -> int:
+        """How many sessions can carry letters."""
+        return sum(session.wire.fault is None and not session.closing for session in self._sessions)
 
     def _spent(self, session: Session) -> bool:
         age = asyncio.get_running_loop().time() - session.since

@@ -40,13 +40,15 @@ class Reply:
 class ReplyReader:
     """Octets in, replies out; at most MAX_REPLY octets are ever held."""
 
-    __slots__ = ("_buffer", "_code", "_held", "_lines")
+    __slots__ = ("_buffer", "_code", "_held", "_lines", "garbage")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._lines: list[bytes] = []
         self._code = b""
         self._held = 0
+        self.garbage: str | None = None
+        """Why nothing more can be read, once that is so; it quotes nothing of what came."""
 
     @property
     def unfinished(self) -> bool:
@@ -54,15 +56,25 @@ class ReplyReader:
         return bool(self._buffer or self._lines)
 
     def feed(self, data: bytes) -> list[Reply]:
-        """Return the replies that ``data`` completes; raises Garbage."""
+        """Return the replies that ``data`` completes, and set ``garbage`` at what is none.
+
+        What comes before the garbage counts: a message that was accepted stays accepted, whatever follows.
+        """
         replies: list[Reply] = []
+        if self.garbage is not None:
+            return replies
         *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
-            reply = self._line(line.removesuffix(b"\r"))
-            if reply is not None:
-                replies.append(reply)
-        if len(self._buffer) > MAX_LINE:
-            raise Garbage("a line of the reply has no end")
+        try:
+            for line in lines:
+                reply = self._line(line.removesuffix(b"\r"))
+                if reply is not None:
+                    replies.append(reply)
+            if len(self._buffer) > MAX_LINE:
+                raise Garbage("a line of the reply has no end")
+        except Garbage as exc:
+            self.garbage = str(exc)
+            self._buffer = b""
+            self._lines.clear()
         return replies
 
     def _line(self, line: bytes) -> Reply | None:

@@ -5,6 +5,8 @@ login.
 from __future__ import annotations
 
 import base64
+import html
+import json
 import re
 import urllib.parse
 
@@ -74,7 +76,9 @@ class Scrubber:
 def _forms(auth: PasswordAuth) -> set[str]:
     password = auth.password.reveal()
     name, secret = auth.username.encode(), password.encode()
-    plain = {password, urllib.parse.quote(password, safe=""), urllib.parse.quote_plus(password), secret.hex()}
+    quote = urllib.parse.quote
+    plain = {password, quote(password), quote(password, safe=""), urllib.parse.quote_plus(password)}
+    plain |= {html.escape(password), json.dumps(password)[1:-1], repr(password)[1:-1], secret.hex()}
     blobs = {
         secret,
         b"\0" + name + b"\0" + secret,

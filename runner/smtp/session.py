@@ -117,7 +117,7 @@ async def open_session(
     ):
         raise AuthError(
             "Authentication failed: no password is sent over a connection without TLS",
-            hint="use encryption: starttls or tls, or accept the risk with security.allow_plaintext_auth: true",
+            hint="use encryption: starttls or tls, or accept the risk: security.allow_plaintext_auth: true",
         )
     loop = asyncio.get_running_loop()
     deadline = loop.time() + credential.timeout_seconds

@@ -14,7 +14,7 @@ import ssl
 from collections import deque
 from typing import Self, cast
 
-from runner.smtp.reply import Garbage, Reply, ReplyReader
+from runner.smtp.reply import Reply, ReplyReader
 
 _CHUNK = 128 * 1024
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
@@ -97,6 +97,8 @@ class Wire(asyncio.Protocol):
 
     def send(self, data: bytes, replies: int = 1) -> None:
         """Write ``data``, to which the server will answer with so many replies; raises Lost."""
+        if self._expected == 0 and self._reader.unfinished:
+            self._end("the server sent part of a reply that was not asked for")
         transport = self._alive()
         self._expected += replies
         transport.write(data)
@@ -170,18 +172,15 @@ class Wire(asyncio.Protocol):
         """Called by asyncio: sort replies to their owners, and end the session when one has none."""
         if self.fault is not None:
             return
-        try:
-            replies = self._reader.feed(data)
-        except Garbage as exc:
-            self._end(str(exc))
-            return
-        for reply in replies:
+        for reply in self._reader.feed(data):
             if self._expected == 0:
                 self.stray = reply
                 self._end("the server sent a reply that was not asked for")
                 return
             self._expected -= 1
             self._replies.append(reply)
+        if self._reader.garbage is not None:
+            self._end(self._reader.garbage)
         if self._waiter is not None and len(self._replies) >= self._wanted:
             self._wake()
 

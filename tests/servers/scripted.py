@@ -9,13 +9,13 @@ subprocess use it alike::
     with ScriptedServer(tls="starttls", certificate="expired") as server: ...
 
 The script's keys are ``CONNECT`` (the greeting), ``TLS`` (before an implicit handshake), ``EHLO``,
-``STARTTLS``, ``AUTH`` (the end of the exchange), ``MAIL``, ``RCPT``, ``DATA``, ``DATA_END`` (the final
+``STARTTLS``, ``CHALLENGE`` (each question of the login), ``AUTH`` (its end), ``MAIL``, ``RCPT``, ``DATA``, ``DATA_END`` (the final
 dot), ``RSET``, ``NOOP``, ``QUIT``, and ``IDLE`` (done at once after a message was answered). A list is
 used up, one action each time over all connections, and then the server behaves; a single action is done
 every time. An action is
 
 - ``"450 4.2.1 busy"``: this reply, lines separated by ``\\n``; ``{line}`` stands for the client's own line;
-- ``b"25"``: these bytes and no others;
+- ``b"25"``: these bytes and no others (after STARTTLS: and no handshake);
 - ``"ok"``: what a well-behaved server does;
 - ``"drop"``, ``"reset"``: close the connection, with FIN or with RST;
 - ``"hang"``: say nothing more, read nothing more, keep the connection open;
@@ -35,6 +35,7 @@ import socket
 import ssl
 import struct
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -84,6 +85,7 @@ class Connection:
 class ScriptedServer:
     """See the head of this file.
 
+    ``starttls=False``: in starttls mode, do not offer it.
     ``drop_received``, ``drop_sent``: cut each connection (the first ``drops`` of them; default all) once
     exactly so many bytes were read from, or written to, the client, TLS's own bytes not counted.
     """
@@ -100,6 +102,7 @@ class ScriptedServer:
         username: str = "user",
         password: str = "pass-word-1",
         max_tls: ssl.TLSVersion | None = None,
+        starttls: bool = True,
         drop_received: int | None = None,
         drop_sent: int | None = None,
         drops: int | None = None,
@@ -117,6 +120,7 @@ class ScriptedServer:
         )
         self.username = username
         self.password = password
+        self.starttls = starttls
         self.drop_received = drop_received
         self.drop_sent = drop_sent
         self.drops = drops
@@ -173,8 +177,11 @@ class ScriptedServer:
     def start(self) -> Self:
         self._context = self._certificate.context()
         if self._max_tls is not None:
-            self._context.minimum_version = ssl.TLSVersion.TLSv1
-            self._context.maximum_version = self._max_tls
+            with warnings.catch_warnings():
+                # That old versions are deprecated is why they are tested.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._context.minimum_version = ssl.TLSVersion.TLSv1
+                self._context.maximum_version = self._max_tls
             self._context.set_ciphers("ALL:@SECLEVEL=0")
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -332,7 +339,7 @@ class _Dialogue:
 
     def reply(self, text: str) -> int:
         self.write(text.replace("\n", "\r\n").encode("utf-8", "surrogateescape") + b"\r\n")
-        digits = text.rsplit("\n", 1)[-1][:3]
+        digits = text[:3]
         return int(digits) if digits.isdigit() else 0
 
     def handshake(self) -> None:
@@ -419,7 +426,7 @@ class _Dialogue:
 
     def on_ehlo(self, line: str) -> None:
         offered = ["localhost", *self.server.extensions]
-        if self.server.tls == "starttls" and not self.secure:
+        if self.server.tls == "starttls" and self.server.starttls and not self.secure:
             offered.append("STARTTLS")
         mechanisms = self.server.mechanisms if self.secure else self.server.clear_mechanisms
         if mechanisms:
@@ -455,20 +462,21 @@ class _Dialogue:
             self.user = self.server.username
 
     def challenge(self, text: str) -> str:
-        self.reply("334 " + base64.b64encode(text.encode()).decode())
+        if self.act("CHALLENGE", "334 " + base64.b64encode(text.encode()).decode()) != 334:
+            return ""
         answer = self.line().decode("ascii", "replace")
         self.connection.commands.append(answer)
         return answer
 
     def on_mail(self, line: str) -> None:
-        if self.act("MAIL", "250 2.1.0 ok", line) == 250:
+        if 200 <= self.act("MAIL", "250 2.1.0 ok", line) < 300:
             self.sender, self.options = _path(line)
             self.recipients = []
 
     def on_rcpt(self, line: str) -> None:
         if self.sender is None:
             self.reply("503 5.5.1 MAIL first")
-        elif 250 <= self.act("RCPT", "250 2.1.5 ok", line) < 260:
+        elif 200 <= self.act("RCPT", "250 2.1.5 ok", line) < 300:
             self.recipients.append(_path(line)[0])
 
     def on_data(self, line: str) -> None:
