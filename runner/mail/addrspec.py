@@ -111,14 +111,14 @@ def _domain(domain: str) -> str:
     if domain.startswith("["):
         return _literal(domain)
     to_ascii(domain)
-    if domain.isascii():
-        return domain
+    return domain if domain.isascii() else _mapped(domain)
+
+
+@lru_cache(maxsize=1024)
+def _mapped(domain: str) -> str:
     import idna
 
-    try:
-        return str(idna.uts46_remap(domain, std3_rules=True, transitional=False))
-    except idna.IDNAError as error:  # pragma: no cover  (to_ascii has mapped it before)
-        raise NotAnAddress(f"{shown(domain)} is not a domain") from error
+    return str(idna.uts46_remap(domain, std3_rules=True, transitional=False))
 
 
 @lru_cache(maxsize=1024)
