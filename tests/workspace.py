@@ -65,7 +65,7 @@ class Workspace:
         document = {"name": name, **tree}
         return self.write(f"secrets/{name}.yaml", sops.encrypt(document, [self.recipient]))
 
-    def smtp(self, name: str, server: Any, **sections: Mapping[str, object]) -> Path:
+    def smtp(self, name: str, server: Any, /, **sections: Mapping[str, object]) -> Path:
         """An smtp credential for a scripted server, trusting its certificate."""
         tree: dict[str, object] = {
             "server": {"host": "localhost", "port": server.port, "encryption": "tls"},

@@ -95,8 +95,7 @@ async def _demonstrate(email: str | None, name: str | None) -> Shown:
         if run.status is not Status.SUCCEEDED:
             errors = [str(result.error["message"]) for result in run.nodes.values() if result.error]
             return Shown(inbox.port, "", None, "; ".join(errors))
-        caught = await inbox.next_message(timeout=10)
-    return Shown(inbox.port, f"the demo key {key.name}", caught)
+        return Shown(inbox.port, f"the demo key {key.name}", await inbox.next_message(timeout=10))
 
 
 def _message(data: bytes) -> str:

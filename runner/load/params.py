@@ -25,6 +25,7 @@ Pointer = tuple[str | int, ...]
 DEFAULT_LIMIT = 1_000_000
 """Characters that a rendered text may have where its schema says nothing else."""
 
+_UNKNOWN_NODE = re.compile(r'unknown name "([a-z][a-z0-9_]*)" in nodes')
 _OTHER = {
     "angle": (re.compile(r"\{\{-?\s*(?:trigger|nodes|vars|item|flow|run)\b"), "{{ … }}", "<< … >>"),
     "curly": (re.compile(r"<<\s*(?:trigger|nodes|vars|item|flow|run)\b"), "<< … >>", "{{ … }}"),
@@ -55,6 +56,7 @@ class Compiler:
         """The parameters of a node of type ``kind``, whose names ``shape`` knows."""
         root = schema.load(f"nodes/{kind}")
         start = self._narrowed(_Field([]), schema.branches(root, root))
+        self._check_keys(value, start, pointer)
         built = {}
         for name, item in value.items():
             place = self._child(start, name, root)
@@ -80,18 +82,22 @@ class Compiler:
         if isinstance(value, dict):
             if place.kind in ("text", "html") and set(value) == {"file"} and _takes_file(place):
                 return self._file(value["file"], place, (*pointer, "file"), shape)
-            for name in value:
-                if is_template(name, self.templates.delimiters) and place.kind != "none":
-                    message = f'"{name[:60]}" is a key, and a key cannot be a template'
-                    hint = "headers take a list of {key, value}" if "headers" in pointer else ""
-                    self.findings.append(
-                        self.document.finding((*pointer, name), message, "template", key=True, hint=hint)
-                    )
+            self._check_keys(value, place, pointer)
             return {
                 name: self._build(item, self._child(place, name, root), root, (*pointer, name), shape)
                 for name, item in value.items()
             }
         return value
+
+    def _check_keys(self, value: Mapping[str, Any], place: _Field, pointer: Pointer) -> None:
+        for name in value:
+            if place.kind != "none" and is_template(name, self.templates.delimiters):
+                message = f'"{name[:60]}" is a key, and a key cannot be a template'
+                hint = "headers take a list of {key, value}" if "headers" in pointer else ""
+                place_of_key = (*pointer, name)
+                self.findings.append(
+                    self.document.finding(place_of_key, message, "template", key=True, hint=hint)
+                )
 
     def _text(self, text: str, place: _Field, pointer: Pointer, shape: Shape) -> object:
         if place.kind == "none":
@@ -110,9 +116,19 @@ class Compiler:
         return self._checked(template, shape)
 
     def _checked(self, template: Compiled, shape: Shape) -> Template:
-        self.findings.extend(check_names(template, shape))
+        self.findings.extend(map(self._with_hint, check_names(template, shape)))
         self.files.update(template.files)
         return template
+
+    def _with_hint(self, finding: Diagnostic) -> Diagnostic:
+        """Say more about the two names that are there for other nodes only."""
+        if match := _UNKNOWN_NODE.fullmatch(finding.message):
+            nodes = self.document.value["nodes"]
+            if any(isinstance(node, dict) and node.get("id") == match[1] for node in nodes):
+                return replace(finding, hint=f'node "{match[1]}" does not run before this one')
+        if finding.message == 'unknown name "item"':
+            return replace(finding, hint="item is there in a node with for_each only")
+        return finding
 
     def _file(self, name: Any, place: _Field, pointer: Pointer, shape: Shape) -> object:
         if not isinstance(name, str):
@@ -162,4 +178,7 @@ def _is_html_content(params: Mapping[str, Any]) -> bool:
 
 def _takes_file(place: _Field) -> bool:
     """Whether ``{file: …}`` here stands for a template; in an attachment it stands for the file itself."""
-    return any(part.get("required") == ["file"] for part in place.schemas)
+    return any(
+        part.get("required") == ["file"] and part.get("additionalProperties") is False
+        for part in place.schemas
+    )

@@ -146,7 +146,7 @@ def test_accept_unverified_sends_over_a_self_signed_certificate(workspace: Works
         workspace.smtp("marketing", server, security={"certificates": "accept-unverified"})
         answer = run(workspace, mail())
 
-    assert answer.code == 0, answer
+    assert answer.code == 0, answer.out + answer.err
     assert len(server.messages) == 1
 
 
@@ -335,7 +335,7 @@ def test_what_is_exactly_at_the_limit_is_sent(workspace: Workspace, server: Scri
     }
     answer = run(workspace, flow, body)
 
-    assert answer.code == 0, answer
+    assert answer.code == 0, answer.out + answer.err
     assert len(server.messages[0].recipients) == 100
 
 

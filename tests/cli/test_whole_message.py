@@ -34,7 +34,7 @@ nodes:
       credential: marketing
       to: <<trigger.body.name>> <<<trigger.body.email>>>, second@example.com
       from: Ärzte GmbH <office@example.com>
-      cc: [third@example.com, "Vier, Herr <fourth@example.com>"]
+      cc: [third@example.com, '"Vier, Herr" <fourth@example.com>']
       bcc: secret@example.com
       reply_to: Help <help@example.com>
       subject: Grüße an <<trigger.body.name>> – heute
@@ -88,7 +88,7 @@ def test_every_parameter_of_the_smtp_node_arrives_as_it_was_meant(workspace: Wor
             '{"name": "Müller, <b>Zoë</b> \\"Z\\"", "email": "zoe@bücher.example", "rows": [{"sku": "a", "n": 1}]}',
         )  # fmt: skip
 
-    assert answer.code == 0, answer
+    assert answer.code == 0, answer.out + answer.err
     output = answer.json["nodes"]["mail"]["output"]
     assert output["rejected"] == []
     assert output["accepted"] == server.messages[0].recipients
@@ -153,7 +153,7 @@ def test_the_wire_is_strict(workspace: Workspace) -> None:
         text = ".leading dot\r\n..two\n" + "long " * 400 + "\n\u2028 line separator\rlone return"
         answer = workspace.call("run", "plain", "--body", __import__("json").dumps({"text": text}))
 
-    assert answer.code == 0, answer
+    assert answer.code == 0, answer.out + answer.err
     data = server.messages[0].data
     assert b"\r" not in data.replace(b"\r\n", b"")
     assert b"\n" not in data.replace(b"\r\n", b"")
