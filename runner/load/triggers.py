@@ -24,6 +24,12 @@ def build_triggers(document: Document) -> tuple[Trigger, ...]:
 
 def check_triggers(document: Document, body: schema.Checker | None) -> Iterator[Diagnostic]:
     """Findings about the triggers that have the right shape; ``body`` checks what a schedule gives."""
+    first: dict[str, int] = {}
+    for path, position in webhook_paths(document):
+        if path in first:
+            message = f'the webhook path "{path}" is there twice; the first is on line {first[path]}'
+            yield Diagnostic(document.path, position.line, position.column, message, "duplicate")
+        first.setdefault(path, position.line)
     for number, kind, params in triggers_of(document):
         here = ("triggers", number, kind)
         if kind == "schedule":
@@ -82,11 +88,13 @@ def _is_zone(name: str) -> bool:
 
 
 def _nearest_zone(name: str) -> str | None:
+    if len(name) < 5:  # CEST is near to many names, and means none of them
+        return None
     from difflib import get_close_matches
     from zoneinfo import available_timezones
 
-    zones = {zone.lower(): zone for zone in available_timezones()}
-    last = {zone.rpartition("/")[2].lower(): zone for zone in zones.values() if "/" in zone}
+    zones = {zone.lower(): zone for zone in sorted(available_timezones()) if "/" in zone}
+    last = {zone.rpartition("/")[2].lower(): zone for zone in zones.values()}
     for known in (zones, last):
         if found := get_close_matches(name.lower().replace(" ", "_"), list(known), 1, 0.75):
             return known[found[0]]

@@ -233,7 +233,8 @@ def _endless(schema: Mapping[str, Any]) -> Iterator[SchemaFinding]:
     checker = unaudited_checker(schema)
     samples: tuple[object, ...] = ({}, [], "", 0, None)
     for sample in samples:
-        if stuck := [problem for problem in checker.problems(sample) if "cannot be checked" in problem.message]:
+        stuck = [found for found in checker.problems(sample) if "cannot be checked" in found.message]
+        if stuck:
             endless = "nested" in stuck[0].message
             message = (
                 "refers to itself without end" if endless else "takes too long to check even a small value"

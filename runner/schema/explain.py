@@ -27,17 +27,24 @@ class Explainer:
         self.document = document
         self._found: list[tuple[Pointer, str, Diagnostic]] = []
         self._unknown_types: set[Pointer] = set()
+        self._misspelt: set[str] = set()
 
     def findings(self) -> list[Diagnostic]:
         """All of them, without what only follows from another: a wrong type makes every other rule moot."""
         wrong = {pointer for pointer, rule, _ in self._found if rule == "type"}
         unlisted = {pointer for pointer, rule, _ in self._found if rule == "enum"}
+        # What an alias or a merge key repeats is one mistake, wherever it is used.
+        first: dict[tuple[int, int, str], Pointer] = {}
+        for pointer, rule, finding in self._found:
+            first.setdefault((finding.line, finding.column, rule), pointer)
         return [
             finding
             for pointer, rule, finding in self._found
             if (rule == "type" or pointer not in wrong)
             and (rule != "no type" or pointer not in self._unknown_types)
             and (rule != "const" or pointer not in unlisted)
+            and (rule != "required" or finding.message not in self._misspelt)
+            and first[finding.line, finding.column, rule] == pointer
         ]
 
     def explain(self, error: ValidationError, base: Pointer = ()) -> None:
@@ -103,7 +110,8 @@ class Explainer:
         what = self._shown(pointer, error.instance)
         hint = ""
         if (reason := error.schema.get("patternErrorMessage")) and isinstance(error.instance, int | float):
-            expectation = f"is {reason.partition(': ')[0]}"
+            reason, _, hint = reason.partition(": ")
+            expectation = f"is {reason}"
         else:
             expectation = f"is {kind_of(error.instance)}, expected {kinds(expected)}"
             hint = "" if isinstance(error.instance, str) or "string" not in expected else "put it in quotes"
@@ -168,6 +176,7 @@ class Explainer:
         if is_node and isinstance(value, dict):
             self._unknown_types.add(pointer[:-1])
         if close := nearest(key, allowed):
+            self._misspelt.add(f"{quoted(close)} is missing in {self.section(pointer[:-1])}")
             message, hint = f"{message}; did you mean {quoted(close)}?", f"allowed: {', '.join(allowed)}"
         else:
             message, hint = f"{message}; expected one of {', '.join(allowed)}", self._misplaced(pointer, key)

@@ -185,10 +185,8 @@ class _Composer:
         tag = event.tag
         if tag is None or (allowed and tag == _CORE + allowed):
             return
-        if tag.startswith(_CORE):
-            name = "!!" + tag.removeprefix(_CORE)
-        else:
-            name = tag if tag.startswith("!") else f"!<{tag}>"
+        name = f"!!{tag.removeprefix(_CORE)}" if tag.startswith(_CORE) else tag
+        name = name if name.startswith("!") else f"!<{name}>"
         hint = "delete the tag" if name.startswith("!!") else 'text that begins with "!" needs quotes'
         self.text.fail(index, f'the tag "{name[:60]}" is not allowed', hint)
 

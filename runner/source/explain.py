@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from runner.source.text import Text
 
 _TEMPLATE = re.compile(r"<<|<%|\{\{|\{%|\{#")
+_GLUED = re.compile(r"(?:- )?[A-Za-z_][\w-]*:[^\s:/]")
 _COLON = re.compile(r":\s")
 
 
@@ -92,6 +93,8 @@ def _colon(text: Text, problem: str, context: str, at: int, began: int) -> tuple
     if "mapping values are not allowed" not in problem:
         return None
     before = text.before(at)
+    if (glued := _glued(text, at)) is not None:
+        return glued, f'a space is missing after ":" in "{text.line_at(glued).strip()[:40]}"', ""
     if _COLON.search(before.replace("- ", "", 1).lstrip()):
         return at, 'an unquoted text cannot hold ": "', "put the whole value in quotes"
     if before.lstrip().startswith(("'", '"')):
@@ -105,6 +108,16 @@ def _colon(text: Text, problem: str, context: str, at: int, began: int) -> tuple
         "this line is indented deeper than its neighbours, so that it goes on the value above it",
         "indent it like the key above, or put the value above in quotes",
     )
+
+
+def _glued(text: Text, at: int) -> int | None:
+    """The line above, when it is a key that lacks the space after its colon, and so is a text that goes on."""
+    start = at - len(text.before(at))
+    if start == 0:
+        return None
+    line = text.line_at(start - 1)
+    lead = len(line) - len(line.lstrip())
+    return start - 1 - len(text.before(start - 1)) + lead if _GLUED.match(line, lead) else None
 
 
 def _indicator(text: Text, problem: str, context: str, at: int, began: int) -> tuple[int, str, str] | None:
