@@ -10,6 +10,7 @@ from runner.errors import SecretError
 from runner.secret import age, files
 from runner.secret.sops import nodes
 from runner.secret.sops.nodes import FormatError, Mapping, Node, Scalar, Sequence
+from runner.secret.sops.pattern import compile as compile_pattern
 
 FILE = ".sops.yaml"
 _FOREIGN = (
@@ -63,14 +64,14 @@ def _rule(config: Mapping, relative: str) -> CreationRule:
         if not isinstance(rule, Mapping):
             raise FormatError("a creation rule is not a mapping", line=rule.line)
         pattern = rule.get("path_regex")
-        if isinstance(pattern, Scalar) and pattern.text:
-            try:
-                if not re.search(pattern.text, relative):
-                    continue
-            except re.error:
-                raise FormatError("path_regex is not a regular expression", line=pattern.line) from None
+        if isinstance(pattern, Scalar) and pattern.text and not _matches(pattern.text, relative):
+            continue
         return _recipients(rule)
     raise FormatError(f"no creation rule matches {relative}", line=rules.line)
+
+
+def _matches(pattern: str, relative: str) -> bool:
+    return compile_pattern("path_regex", pattern).search(relative) is not None
 
 
 def _recipients(rule: Mapping) -> CreationRule:

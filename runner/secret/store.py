@@ -82,7 +82,7 @@ class CredentialStore:
 
     def check(self, name: str, use_key: bool) -> list[Diagnostic]:
         """What is wrong with one credential; never raises SecretError. Without a key, what can be seen without."""
-        from runner.secret.rules import for_file
+        from runner.secret.rules import FILE, for_file
 
         with self._lock:
             try:
@@ -93,7 +93,8 @@ class CredentialStore:
                 return [_diagnostic(str(self.folder.relative_to(self.root) / name), error)]
             opened = Opened(path, data)
             problems = opened.check_form(name)
-            if path.suffix == ".yaml" and opened.document is not None:
+            # Without .sops.yaml nothing says who ought to be able to decrypt: `secrets init` makes one.
+            if path.suffix == ".yaml" and opened.document is not None and (self.root / FILE).exists():
                 try:
                     rule = for_file(self.root, path).recipients
                     problems += _compare(opened.document.meta.recipients, rule)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from runner.secret.sops import pattern
 from runner.secret.sops.nodes import FormatError, Mapping, Node, Scalar, Sequence
 
 _FOREIGN = {
@@ -42,16 +44,18 @@ class Rule:
     kind: str = "unencrypted_suffix"
     text: str = DEFAULT_SUFFIX
 
+    matcher: Any = field(default=None, init=False, compare=False)
+
     def __post_init__(self) -> None:
         if self.kind.endswith("regex"):
-            _check_pattern(self.kind, self.text)
+            object.__setattr__(self, "matcher", pattern.compile(self.kind, self.text))
 
     def encrypts(self, path: tuple[str, ...]) -> bool:
         """Whether the value at ``path`` is to be encrypted."""
-        if self.kind.endswith("suffix"):
+        if self.matcher is None:
             hit = any(part.endswith(self.text) for part in path)
         else:
-            hit = any(re.search(self.text, part) for part in path)
+            hit = any(self.matcher.search(part) for part in path)
         return hit != self.kind.startswith("unencrypted")
 
 
@@ -168,39 +172,3 @@ def _stanzas(node: Mapping) -> tuple[Stanza, ...]:
             raise FormatError("an age entry needs recipient and enc", line=item.line, column=item.column)
         stanzas.append(Stanza(recipient.text.strip(), enc.text))
     return tuple(stanzas)
-
-
-def _check_pattern(kind: str, pattern: str) -> None:
-    """Refuse what could run for ever: Go's regular expressions are linear in time, Python's are not.
-
-    A hostile file brings both the pattern and the keys, so nested or many repeats are refused, as is what the two
-    languages read differently.
-    """
-    import importlib
-
-    codes = importlib.import_module("re._constants")
-    parser = importlib.import_module("re._parser")
-
-    if len(pattern) > 256 or "[[:" in pattern or "(?" in pattern.replace("(?i)", "").replace("(?:", ""):
-        raise FormatError(f"the pattern of {kind} is not supported")
-    try:
-        tree = parser.parse(pattern)
-    except (re.error, RecursionError, OverflowError):
-        raise FormatError(f"the pattern of {kind} is not a regular expression") from None
-    repeats = 0
-    todo: list[tuple[object, bool]] = [(tree, False)]
-    while todo:
-        part, inside = todo.pop()
-        if isinstance(part, (parser.SubPattern, list)):
-            todo.extend((entry, inside) for entry in part)
-        elif isinstance(part, tuple):
-            repeat = part[:1] in ((codes.MAX_REPEAT,), (codes.MIN_REPEAT,))
-            if repeat and part[1][1] > 1:
-                repeats += 1
-                if inside or repeats > 3:
-                    raise FormatError(f"the pattern of {kind} repeats too much")
-                todo.append((part[1][2], True))
-            elif part[:1] in ((codes.GROUPREF,), (codes.GROUPREF_EXISTS,)):
-                raise FormatError(f"the pattern of {kind} is not supported")
-            else:
-                todo.extend((entry, inside) for entry in part)
