@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from conftest import ROOT
 
 from runner.cli.main import COMMANDS
 
@@ -70,3 +73,27 @@ def test_what_a_program_loads_is_seen(tmp_path: Path) -> None:
     (tmp_path / "flows" / "a.yaml").write_text("nodes: [{id: a, set: {b: c}}]\n")
 
     assert "yaml" in loaded(["validate"], tmp_path)
+
+
+@pytest.fixture
+def bench() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_startup", ROOT / "bench" / "startup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_bench_complains_beyond_five_times_a_bare_python(bench: ModuleType) -> None:
+    assert bench.complaint({bench.BARE: 20.0, bench.HELP: 99.0}) == ""
+    assert "5.05 times" in bench.complaint({bench.BARE: 20.0, bench.HELP: 101.0})
+
+
+def test_the_bench_measures_the_help_of_every_verb_and_marks_a_slow_one(bench: ModuleType) -> None:
+    medians = dict.fromkeys(bench.programs(), 100.0) | {"flowpost run --help": 151.0}
+
+    table = bench.report(medians)
+
+    assert [verb for verb in COMMANDS if f"flowpost {verb} --help" not in table] == []
+    assert [line.split()[1] for line in table.splitlines() if "over 150 ms" in line] == ["run"]
