@@ -6,17 +6,23 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
+from runner import schema, source
 from runner.diagnostic import Diagnostic, Invalid, has_errors, tidy
-from runner.errors import ConfigurationError, FlowpostError, UsageError
-from runner.load import LoadedFlow, find_workspace, load_flows, load_settings
+from runner.errors import BlockedError, ConfigurationError, FlowpostError, UsageError
+from runner.load import Loaded, find_workspace, load_flows, load_settings
+from runner.load.workspace import read_file
 from runner.mail.sources import resolve_inside
 from runner.model import Settings
 from runner.net.guard import Guard
 from runner.nodes import node_type
-from runner.nodes.base import References
 from runner.secret.store import CredentialStore
+from runner.source import Document
+from runner.source.document import Pointer
+from runner.template import is_template
+from runner.template.scan import Delimiters
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +54,9 @@ def check_workspace(start: Path, paths: Sequence[str], environ: Mapping[str, str
     store = CredentialStore(root, settings.secrets, settings.workspace, environ)
     names = store.names()
     guard = _guard(settings, root, findings)
-    for flow in loaded.documents.values():
-        findings += _check_flow(flow, root, settings, names, guard)
+    checker = _Checker(root, guard, names)
+    for document in _documents(root, loaded):
+        findings += checker.flow(document)
     use_key = _has_key(store, environ)
     for name in names:
         findings += store.check(name, use_key=use_key)
@@ -98,64 +105,94 @@ def _within(path: str, wanted: Sequence[str]) -> bool:
     return any(path == name or name == "." or path.startswith(f"{name}/") for name in wanted)
 
 
-def _check_flow(
-    loaded: LoadedFlow, root: Path, settings: Settings, credentials: Sequence[str], guard: Guard
-) -> Iterator[Diagnostic]:
-    for index, node in enumerate(loaded.flow.nodes):
-        kind = node_type(node.type)
-        here: tuple[str | int, ...] = ("nodes", index, node.type)
-        for problem in kind.check(node.params):
-            yield _finding(loaded, (*here, *problem.pointer), problem.error)
-        yield from _check_references(loaded, here, kind.references(node.params), root, credentials, guard)
-    for index, trigger in enumerate(loaded.flow.triggers):
-        name = trigger.params.get("auth")
-        if isinstance(name, str) and name != "none" and name not in credentials:
-            place: tuple[str | int, ...] = ("triggers", index, trigger.type, "auth")
-            yield _unknown_credential(loaded, place, name, credentials)
+@dataclass(frozen=True, slots=True)
+class _Templated:
+    """Stands where a flow has a template: node checks leave it alone."""
+
+    source: str
+
+    def render(self, scope: Mapping[str, object]) -> NoReturn:
+        """Never called: nothing is rendered while checking."""
+        raise NotImplementedError
 
 
-def _check_references(
-    loaded: LoadedFlow,
-    here: tuple[str | int, ...],
-    references: References,
-    root: Path,
-    credentials: Sequence[str],
-    guard: Guard,
-) -> Iterator[Diagnostic]:
-    for _, name, pointer in references.credentials:
-        if name not in credentials:
-            yield _unknown_credential(loaded, (*here, *pointer), name, credentials)
-    for file, pointer in references.files:
+def _documents(root: Path, loaded: Loaded) -> Iterator[Document]:
+    """Every flow file that is YAML at all: nodes are checked in a flow with other mistakes too."""
+    for path in loaded.files:
+        if path in loaded.documents:
+            yield loaded.documents[path].document
+            continue
         try:
-            resolve_inside(root, file)
-        except FlowpostError as error:
-            yield _finding(loaded, (*here, *pointer), error)
-    for url, pointer in references.urls:
-        try:
-            guard.check_host(urlsplit(url).hostname or "")
-        except (FlowpostError, ValueError) as error:
-            if isinstance(error, FlowpostError) and error.code == "EBLOCKED":
-                yield _finding(loaded, (*here, *pointer), error)
+            yield source.read(read_file(root, path, source.MAX_BYTES), path)
+        except Invalid:
+            continue
 
 
-def _unknown_credential(
-    loaded: LoadedFlow, pointer: tuple[str | int, ...], name: str, credentials: Sequence[str]
-) -> Diagnostic:
-    near = difflib.get_close_matches(name, credentials, 1)
-    known = ", ".join(credentials[:10]) or "none"
-    place = loaded.document.at(pointer)
-    return Diagnostic(
-        loaded.flow.path,
-        place.line,
-        place.column,
-        f'there is no credential "{name}"',
-        "reference",
-        hint=f'did you mean "{near[0]}"?' if near else f"credentials of this workspace: {known}",
-    )
+@dataclass(frozen=True, slots=True)
+class _Checker:
+    """Asks the node types what is wrong with the parameters that are written out, and follows references."""
+
+    root: Path
+    guard: Guard
+    credentials: Sequence[str]
+
+    def flow(self, document: Document) -> Iterator[Diagnostic]:
+        value = document.value if isinstance(document.value, Mapping) else {}
+        delimiters: Delimiters = "curly" if value.get("delimiters") == "curly" else "angle"
+        for index, node in _mappings(value.get("nodes")):
+            for name in sorted(set(node) & set(schema.node_types())):
+                params = _masked(node[name], delimiters)
+                if isinstance(params, Mapping):
+                    yield from self._node(document, ("nodes", index, name), params)
+        for index, trigger in _mappings(value.get("triggers")):
+            for name, params in trigger.items():
+                auth = params.get("auth") if isinstance(params, Mapping) else None
+                if isinstance(auth, str) and auth != "none" and auth not in self.credentials:
+                    yield self._unknown(document, ("triggers", index, name, "auth"), auth)
+
+    def _node(self, document: Document, here: Pointer, params: Mapping[str, object]) -> Iterator[Diagnostic]:
+        kind = node_type(str(here[-1]))
+        for problem in kind.check(params):
+            yield _finding(document, (*here, *problem.pointer), problem.error)
+        references = kind.references(params)
+        for _, name, pointer in references.credentials:
+            if name not in self.credentials:
+                yield self._unknown(document, (*here, *pointer), name)
+        for file, pointer in references.files:
+            try:
+                resolve_inside(self.root, file)
+            except FlowpostError as error:
+                yield _finding(document, (*here, *pointer), error)
+        for url, pointer in references.urls:
+            try:
+                self.guard.check_host(urlsplit(url).hostname or "")
+            except BlockedError as error:
+                yield _finding(document, (*here, *pointer), error)
+            except (FlowpostError, ValueError):
+                continue  # not a URL at all: the node type's own check says so
+
+    def _unknown(self, document: Document, pointer: Pointer, name: str) -> Diagnostic:
+        near = difflib.get_close_matches(name, self.credentials, 1)
+        known = ", ".join(self.credentials[:10]) or "none"
+        hint = f'did you mean "{near[0]}"?' if near else f"credentials of this workspace: {known}"
+        return document.finding(pointer, f'there is no credential "{name}"', "reference", hint=hint)
 
 
-def _finding(loaded: LoadedFlow, pointer: tuple[str | int, ...], error: FlowpostError) -> Diagnostic:
-    place = loaded.document.at(pointer)
-    return Diagnostic(
-        loaded.flow.path, place.line, place.column, error.message, error.code, hint=error.hint or ""
-    )
+def _masked(value: object, delimiters: Delimiters) -> object:
+    if isinstance(value, str):
+        return _Templated(value) if is_template(value, delimiters) else value
+    if isinstance(value, dict):
+        return {key: _masked(item, delimiters) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, delimiters) for item in value]
+    return value
+
+
+def _mappings(value: object) -> Iterator[tuple[int, dict[str, object]]]:
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(item, dict):
+            yield index, item
+
+
+def _finding(document: Document, pointer: Pointer, error: FlowpostError) -> Diagnostic:
+    return document.finding(pointer, error.message, error.code, hint=error.hint or "")

@@ -1,0 +1,229 @@
+"""Everything that can be known without sending is said in one go, each mistake at its own line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from workspace import Workspace
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SERVER = SimpleNamespace(port=465, ca_pem="")
+GOOD = "nodes:\n  - id: mail\n    smtp: {credential: marketing, to: a@example.com, subject: s, body_format: text, body: b}\n"
+
+
+@pytest.fixture
+def ready(workspace: Workspace) -> Workspace:
+    workspace.smtp("marketing", SERVER, security={"min_tls": "1.2"})
+    return workspace
+
+
+def mail(**changes: object) -> str:
+    fields = {
+        "credential": "marketing",
+        "to": "a@example.com",
+        "subject": "s",
+        "body_format": "text",
+        "body": "b",
+    }
+    lines = [f"      {key}: {json.dumps(value)}" for key, value in {**fields, **changes}.items()]
+    return "nodes:\n  - id: mail\n    smtp:\n" + "\n".join(lines) + "\n"
+
+
+def findings(workspace: Workspace) -> list[dict[str, object]]:
+    answer = workspace.call("validate", "--format", "json")
+    report = answer.json
+    assert set(report) == {"ok", "flows", "findings"}
+    assert report["ok"] == (answer.code == 0)
+    for finding in report["findings"]:
+        assert set(finding) == {"path", "line", "column", "severity", "code", "message", "hint"}
+    return list(report["findings"])
+
+
+def test_a_good_workspace_has_no_findings(ready: Workspace) -> None:
+    ready.flow("good", GOOD)
+    answer = ready.call("validate")
+
+    assert (answer.code, answer.out) == (0, "")
+    assert "1 flow checked: no findings" in answer.err
+
+
+def test_the_project_itself_is_a_workspace_without_findings(workspace: Workspace) -> None:
+    for name in ("flows", "secrets"):
+        shutil.rmtree(workspace.root / name)
+        shutil.copytree(ROOT / name, workspace.root / name)
+    shutil.copy(ROOT / ".sops.yaml", workspace.root)
+    workspace.environ = {"SOPS_AGE_KEY_FILE": str(ROOT / "secrets" / "demo-key.txt")}
+
+    assert findings(workspace) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "line"),
+    [
+        ({"to": "nobody"}, "EADDRESS", 5),
+        ({"to": ["a@example.com", "b@@example.com"]}, "EADDRESS", 5),
+        ({"from": "a@example.com, b@example.com"}, "EADDRESS", 9),
+        ({"headers": {"bcc": "x@example.com"}}, "ERESERVED", 9),
+        ({"headers": [{"key": "X-A", "value": "a\nb"}]}, "EHEADER", 9),
+        ({"subject": "a\r\nBcc: x@example.com"}, "EHEADER", 6),
+        ({"subject": "s" * 999}, "ELIMIT", 6),
+        ({"to": [f"a{n}@example.com" for n in range(101)]}, "ELIMIT", 5),
+        ({"attachments": [{"filename": "a", "base64": "%%%"}]}, "EATTACHMENT", 9),
+        ({"attachments": [{"filename": "a", "file": "../x"}]}, "EATTACHMENT", 9),
+        ({"attachments": [{"filename": "a", "url": "http://127.0.0.1/x"}]}, "EBLOCKED", 9),
+        ({"subject": "<<trigger.bodyy.name>>"}, "ETEMPLATE", 6),
+        ({"subject": "<<trigger.body.name"}, "template", 6),
+        ({"credential": "marketng"}, "reference", 4),
+        ({"priority": "urgent"}, "schema", 9),
+        ({"prioritty": "high"}, "schema", 9),
+    ],
+)
+def test_a_mistake_carries_its_code_and_its_line(
+    ready: Workspace, changes: dict[str, object], code: str, line: int
+) -> None:
+    ready.flow("flow", mail(**changes))
+    found = findings(ready)
+
+    assert [(finding["code"], finding["line"]) for finding in found] == [(code, line)], found
+    assert found[0]["path"] == "flows/flow.yaml"
+    assert found[0]["severity"] == "error"
+
+
+def test_many_broken_files_are_reported_in_one_go(ready: Workspace) -> None:
+    ready.flow("a", mail(to="nobody", subject="s" * 999, prioritty="x"))
+    ready.flow("b", "nodes: [\n")
+    ready.flow("c", "name: good\n" + GOOD)
+    ready.flow("d", "name: good\n" + GOOD)
+    ready.flow("e", "nodes: []\nnodes: []\n")
+    ready.flow("f", mail(credential="nope", body="<< nodes.later.output >>"))
+    ready.write("secrets/plain.yaml", "name: plain\nserver: {host: a.example}\n")
+    ready.settings("workspce: x\n")
+    found = findings(ready)
+
+    paths = {str(finding["path"]) for finding in found}
+    assert paths == {"flowpost.yaml", "secrets/plain.yaml", *(f"flows/{name}.yaml" for name in "abcdef")}
+    codes = {
+        str(finding["path"]): {f["code"] for f in found if f["path"] == finding["path"]} for finding in found
+    }
+    assert codes["secrets/plain.yaml"] == {"ESECRET"}
+    assert codes["flows/c.yaml"] == codes["flows/d.yaml"] == {"duplicate"}
+    assert codes["flows/f.yaml"] == {"reference", "ETEMPLATE"}
+    assert codes["flows/e.yaml"] == {"duplicate"}
+    assert codes["flows/b.yaml"] == {"yaml"}
+
+
+def test_fields_that_the_body_schema_lacks_are_found(ready: Workspace) -> None:
+    body = "body: {type: object, properties: {email: {type: string}, name: {type: string}}}\n"
+    ready.flow("flow", body + mail(subject="Hi <<trigger.body.nmae>>"))
+    (finding,) = findings(ready)
+
+    assert finding["code"] == "ETEMPLATE"
+    assert (finding["line"], finding["column"]) == (7, 35)
+    assert "nmae" in str(finding["message"])
+    assert "name" in str(finding["hint"])
+
+
+def test_a_path_limits_what_is_reported(ready: Workspace) -> None:
+    ready.flow("a", mail(to="nobody"))
+    ready.flow("b", mail(to="nobody"))
+    answer = ready.call("validate", "flows/b.yaml", "--format", "json")
+
+    assert answer.json["flows"] == 1
+    assert [finding["path"] for finding in answer.json["findings"]] == ["flows/b.yaml"]
+
+
+def test_a_path_that_is_not_there_is_wrong_usage(ready: Workspace) -> None:
+    answer = ready.call("validate", "flows/nope.yaml")
+
+    assert answer.code == 2
+    assert "nope.yaml" in answer.err
+
+
+def test_no_workspace_is_wrong_usage(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.root / "flows")
+
+    assert workspace.call("validate").code == 2
+
+
+def test_the_text_is_file_line_column_error_message(ready: Workspace) -> None:
+    ready.flow("flow", mail(to="nobody"))
+    answer = ready.call("validate")
+
+    assert answer.code == 1
+    assert answer.out.splitlines()[0].startswith("flows/flow.yaml:5:11: error: Invalid address")
+    assert answer.out.splitlines()[0].endswith("[EADDRESS]")
+
+
+def test_github_annotations_escape_what_the_file_says(ready: Workspace) -> None:
+    ready.flow("flow", mail(to="no%0Abody"))
+    answer = ready.call("validate", "--format", "github")
+
+    assert answer.out.startswith("::error file=flows/flow.yaml,line=5,col=11,title=flowpost [EADDRESS]::")
+    assert "%250Abody" in answer.out
+
+
+def test_github_paths_are_relative_to_the_repository(ready: Workspace) -> None:
+    (ready.root.parent / ".git").mkdir()
+    ready.flow("flow", mail(to="nobody"))
+
+    assert "file=acme/flows/flow.yaml" in ready.call("validate", "--format", "github").out
+
+
+def test_sarif_names_tool_rule_and_place(ready: Workspace) -> None:
+    ready.flow("flow", mail(to="nobody"))
+    (run,) = ready.call("validate", "--format", "sarif").json["runs"]
+
+    assert run["tool"]["driver"]["name"] == "flowpost"
+    (result,) = run["results"]
+    assert result["ruleId"] == "EADDRESS"
+    region = result["locations"][0]["physicalLocation"]["region"]
+    assert region == {"startLine": 5, "startColumn": 11}
+
+
+def test_without_a_key_the_credentials_are_checked_as_far_as_that_goes(ready: Workspace) -> None:
+    ready.flow("good", GOOD)
+    del ready.environ["SOPS_AGE_KEY"]
+
+    assert [finding for finding in findings(ready) if finding["severity"] == "error"] == []
+
+
+def test_port_25_is_found(workspace: Workspace) -> None:
+    workspace.smtp("marketing", SimpleNamespace(port=25, ca_pem=""), security={"min_tls": "1.2"})
+    (finding,) = findings(workspace)
+
+    assert finding["code"] == "EPORT"
+    assert str(finding["message"]).startswith("Port 25 is not allowed")
+    assert finding["path"] == "secrets/marketing.yaml"
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"server": {"host": "mail.example.com", "port": 587, "encryption": "none"}},
+        {"security": {"certificates": "accept-unverified"}},
+    ],
+)
+def test_a_weak_credential_is_a_warning(workspace: Workspace, sections: dict[str, dict[str, object]]) -> None:
+    workspace.smtp("marketing", SERVER, **{"security": {"min_tls": "1.2"}, **sections})
+    found = findings(workspace)
+
+    assert [finding["severity"] for finding in found] == ["warning"]
+
+
+def test_directories_work_from_below_and_with_c(ready: Workspace, tmp_path: Path) -> None:
+    ready.flow("sub/flow", mail(to="nobody"))
+    ready.monkeypatch.chdir(tmp_path)
+    answer = ready.call("-C", str(ready.root / "flows" / "sub"), "validate")
+
+    assert answer.out.startswith("flows/sub/flow.yaml:5:11:")
+
+
+def test_hostile_text_in_a_file_cannot_drive_the_terminal(ready: Workspace) -> None:
+    ready.flow("flow", mail(to="no\x1b[31mbody\x07"))
+    answer = ready.call("validate")
+
+    assert "\x1b" not in answer.out + answer.err
