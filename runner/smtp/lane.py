@@ -98,8 +98,9 @@ class Lane:
     async def send(self, letter: Letter) -> Outcome:
         """Send ``letter`` over one of the connections.
 
-        Cancelling it before the final dot breaks the connection; after it nobody can take the message back, and
-        DeliveryUnknown is raised instead, so that a time limit or Ctrl-C never passes for "not sent".
+        Cancelling it before the final dot breaks the connection; after it nobody can take the message
+        back, and DeliveryUnknown is raised instead, so that a time limit or Ctrl-C never passes for "not
+        sent".
         """
         job = Job(letter)
         self._submit(job)

@@ -168,9 +168,26 @@ class _Opening:
 
     async def ehlo(self) -> None:
         self.doing = "waiting for the answer to EHLO"
-        reply = await self.wire.command(b"EHLO " + self.name().encode("ascii"), self.deadline)
+        name = self.name().encode("ascii")
+        reply = await self.wire.command(b"EHLO " + name, self.deadline)
+        if self.may_do_without_ehlo(reply):
+            self.expect(await self.wire.command(b"HELO " + name, self.deadline), 250, "HELO")
+            return
         self.expect(reply, 250, "EHLO")
         self.session.extensions = extensions(reply)
+
+    def may_do_without_ehlo(self, reply: Reply) -> bool:
+        """True for an old relay that does not know EHLO (RFC 5321 section 3.2), where neither TLS nor login
+        hangs on it.
+        """
+        unknown = reply.code in (500, 502) and self.session.scrubber.parts(reply)[0] in (
+            None,
+            "5.5.1",
+            "5.5.2",
+        )
+        return (
+            unknown and self.credential.auth is None and self.credential.encryption is not Encryption.STARTTLS
+        )
 
     async def starttls(self) -> None:
         if "STARTTLS" not in self.session.extensions:

@@ -9,10 +9,10 @@ subprocess use it alike::
     with ScriptedServer(tls="starttls", certificate="expired") as server: ...
 
 The script's keys are ``CONNECT`` (the greeting), ``TLS`` (before an implicit handshake), ``EHLO``,
-``STARTTLS``, ``CHALLENGE`` (each question of the login), ``AUTH`` (its end), ``MAIL``, ``RCPT``, ``DATA``, ``DATA_END`` (the final
-dot), ``RSET``, ``NOOP``, ``QUIT``, and ``IDLE`` (done at once after a message was answered). A list is
-used up, one action each time over all connections, and then the server behaves; a single action is done
-every time. An action is
+``STARTTLS``, ``CHALLENGE`` (each question of the login), ``AUTH`` (its end), ``MAIL``, ``RCPT``, ``DATA``,
+``DATA_END`` (the final dot), ``RSET``, ``NOOP``, ``QUIT``, and ``IDLE`` (done at once after a message was
+answered). A list is used up, one action each time over all connections, and then the server behaves; a
+single action is done every time. An action is
 
 - ``"450 4.2.1 busy"``: this reply, lines separated by ``\\n``; ``{line}`` stands for the client's own line;
 - ``b"25"``: these bytes and no others (after STARTTLS: and no handshake);

@@ -1,9 +1,10 @@
-"""Where the exchange breaks decides what is told: before the end of DATA transient, after it unknown. At every octet.
+"""Where the exchange breaks decides what is told: before the end of DATA transient, after it unknown. At
+every octet.
 
-The server cuts the connection after exactly N octets, N running through all that either side says. Three things must
-hold each time: a message that the server has whole and did not answer is unknown, never "try again" (it would arrive
-twice) and never "sent" (it may not have arrived); one that the server cannot have whole is never "sent"; and while
-the client has not written the final dot it is transient.
+The server cuts the connection after exactly N octets, N running through all that either side says. Three
+things must hold each time: a message that the server has whole and did not answer is unknown, never "try
+again" (it would arrive twice) and never "sent" (it may not have arrived); one that the server cannot have
+whole is never "sent"; and while the client has not written the final dot it is transient.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from servers.client import ENVELOPE, MESSAGE, credential_for, guard
+from servers.scripted import EXTENSIONS, Action, Script, ScriptedServer
 
 from runner.errors import DeliveryUnknown, FlowpostError
 from runner.model import Outcome
 from runner.smtp.pool import Sender
-from servers.client import ENVELOPE, MESSAGE, credential_for, guard
-from servers.scripted import EXTENSIONS, Action, Script, ScriptedServer
 
 LOCKSTEP = tuple(word for word in EXTENSIONS if word != "PIPELINING")
 WAYS = {
@@ -42,7 +43,9 @@ async def whole_exchange(tls: str, extensions: tuple[str, ...]) -> tuple[bytes, 
     connection = server.connections[0]
     said = bytes(connection.clear_in + connection.tls_in)
     heard = bytes(connection.clear_out + connection.tls_out)
-    return said[: said.index(b"\r\n.\r\n") + 5], heard[: heard.index(b"queued as 1\r\n") + len(b"queued as 1\r\n")]
+    return said[: said.index(b"\r\n.\r\n") + 5], heard[
+        : heard.index(b"queued as 1\r\n") + len(b"queued as 1\r\n")
+    ]
 
 
 @pytest.mark.parametrize(("tls", "extensions"), WAYS.values(), ids=WAYS)
@@ -90,7 +93,7 @@ async def test_cut_at_every_octet_that_the_server_says(tls: str, extensions: tup
 async def test_a_loss_after_the_end_of_data_is_unknown(tls: str, how: Action) -> None:
     script: Script = {"DATA_END": how}
     async with ScriptedServer(tls=tls, script=script) as server, Sender(guard()) as sender:
-        with pytest.raises(DeliveryUnknown, match="^Delivery unknown") as failed:
+        with pytest.raises(DeliveryUnknown, match=r"^Delivery unknown") as failed:
             await sender.send(credential_for(server, timeout_seconds=0.8), ENVELOPE, MESSAGE)
 
     assert failed.value.transient is False
@@ -100,7 +103,9 @@ async def test_a_loss_after_the_end_of_data_is_unknown(tls: str, how: Action) ->
 @pytest.mark.parametrize("octets", [1, 1000, 60_000, 300_000, 900_000])
 @pytest.mark.parametrize("tls", ["none", "implicit"])
 async def test_a_loss_in_the_middle_of_a_large_message_is_transient(tls: str, octets: int) -> None:
-    """The message is larger than all buffers on the way, so the final dot is still here when the server closes."""
+    """The message is larger than all buffers on the way, so the final dot is still here when the server
+    closes.
+    """
     data = b"%s\r\n" % (b"x" * 70) * 200_000
     async with ScriptedServer(tls=tls, drop_received=300 + octets, receive_buffer=8192) as server:
         result = await attempt(server, data)
@@ -111,7 +116,9 @@ async def test_a_loss_in_the_middle_of_a_large_message_is_transient(tls: str, oc
 
 
 async def test_a_server_that_has_closed_behind_its_go_ahead_gets_no_final_dot() -> None:
-    """Its goodbye is in the kernel, unread, when the content is written: the dot is held back, so it is transient."""
+    """Its goodbye is in the kernel, unread, when the content is written: the dot is held back, so it is
+    transient.
+    """
     unknown = 0
     for _ in range(20):
         async with ScriptedServer(tls="none", script={"DATA": "354 go ahead then drop"}) as server:
@@ -122,7 +129,9 @@ async def test_a_server_that_has_closed_behind_its_go_ahead_gets_no_final_dot() 
     assert unknown < 20
 
 
-async def test_the_next_message_announced_behind_the_dot_is_sent_again_and_the_one_before_is_unknown() -> None:
+async def test_the_next_message_announced_behind_the_dot_is_sent_again_and_the_one_before_is_unknown() -> (
+    None
+):
     async with ScriptedServer(script={"DATA_END": ["drop"]}) as server, Sender(guard()) as sender:
         credential = credential_for(server, max_connections=1)
         results = await asyncio.gather(

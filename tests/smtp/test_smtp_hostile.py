@@ -7,12 +7,12 @@ import time
 import tracemalloc
 
 import pytest
+from servers.client import ENVELOPE, MESSAGE, credential_for, guard
+from servers.scripted import Action, ScriptedServer
 
 from runner.errors import FlowpostError
 from runner.model import Outcome
 from runner.smtp.pool import Sender
-from servers.client import ENVELOPE, MESSAGE, credential_for, guard
-from servers.scripted import Action, ScriptedServer
 
 TIMEOUT = 1.0
 MEMORY = 10_000_000
@@ -66,7 +66,9 @@ async def sender_warmed_up(sender: Sender) -> None:
         await sender.send(credential_for(server, fingerprint="warm"), ENVELOPE, MESSAGE)
 
 
-@pytest.mark.parametrize("answer", ["endless", "flood 100000000", b"\xff\xff", b"250 2.1.0 ok", "250 2.1.0 ok", "421 bye"])
+@pytest.mark.parametrize(
+    "answer", ["endless", "flood 100000000", b"\xff\xff", b"250 2.1.0 ok", "250 2.1.0 ok", "421 bye"]
+)
 async def test_what_comes_between_messages_costs_the_connection_and_no_mail(answer: Action) -> None:
     async with ScriptedServer(script={"IDLE": [answer]}) as server, Sender(guard()) as sender:
         credential = credential_for(server, timeout_seconds=TIMEOUT)
@@ -79,7 +81,9 @@ async def test_what_comes_between_messages_costs_the_connection_and_no_mail(answ
 
 
 async def test_a_slow_server_within_the_deadline_is_waited_for() -> None:
-    async with ScriptedServer(script={"CONNECT": "after 0.5: 220 hi", "DATA_END": "after 0.7: 250 ok"}) as server:
+    async with ScriptedServer(
+        script={"CONNECT": "after 0.5: 220 hi", "DATA_END": "after 0.7: 250 ok"}
+    ) as server:
         async with Sender(guard()) as sender:
             await sender.send(credential_for(server), ENVELOPE, MESSAGE)
 

@@ -1,4 +1,6 @@
-"""What DATA carries: strict CRLF, stuffed dots, and a server that takes the stuffing off has what was meant."""
+"""What DATA carries: strict CRLF, stuffed dots, and a server that takes the stuffing off has what was
+meant.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,17 @@ def test_a_missing_last_line_end_is_added() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"a\nb\r\n", b"a\rb\r\n", b"a\r\r\n", b"a\r\n\n", b"a\n\r\n", b"x\n.\r\nMAIL FROM:<e@e>\r\n", b"x\r.\r\n", b"\n", b"\r"],
+    [
+        b"a\nb\r\n",
+        b"a\rb\r\n",
+        b"a\r\r\n",
+        b"a\r\n\n",
+        b"a\n\r\n",
+        b"x\n.\r\nMAIL FROM:<e@e>\r\n",
+        b"x\r.\r\n",
+        b"\n",
+        b"\r",
+    ],
 )
 def test_a_line_end_that_is_not_crlf_is_refused(data: bytes) -> None:
     with pytest.raises(MessageError, match="CRLF"):

@@ -6,14 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from servers.client import ENVELOPE, MESSAGE, USER, credential_for, guard
+from servers.scripted import EXTENSIONS, Script, ScriptedServer
 
 from runner.credential import PasswordAuth, Secret
-from runner.errors import AuthError, ConnectionFailed, DeliveryUnknown, EnvelopeError, FlowpostError, MessageError
+from runner.errors import (
+    AuthError,
+    ConnectionFailed,
+    DeliveryUnknown,
+    EnvelopeError,
+    FlowpostError,
+    MessageError,
+)
 from runner.model import Outcome
 from runner.smtp import lane
 from runner.smtp.pool import Sender
-from servers.client import ENVELOPE, MESSAGE, USER, credential_for, guard
-from servers.scripted import EXTENSIONS, Script, ScriptedServer
 
 LOCKSTEP = tuple(word for word in EXTENSIONS if word != "PIPELINING")
 
@@ -32,7 +39,9 @@ def numbered(count: int) -> list[bytes]:
     return [b"Subject: message %d\r\n\r\nhi\r\n" % number for number in range(count)]
 
 
-async def send_all(sender: Sender, server: ScriptedServer, messages: list[bytes], **changes: object) -> list[object]:
+async def send_all(
+    sender: Sender, server: ScriptedServer, messages: list[bytes], **changes: object
+) -> list[object]:
     credential = credential_for(server, **changes)
     sends = (sender.send(credential, ENVELOPE, data) for data in messages)
     return list(await asyncio.gather(*sends, return_exceptions=True))
@@ -59,7 +68,9 @@ async def test_200_concurrent_sends_keep_to_the_limits_and_each_arrives_once(
         assert all(isinstance(result, Outcome) for result in results)
         assert sorted(mail.data for mail in server.messages) == sorted(messages)
         assert server.most_open <= 5
-        per_connection = [sum(mail.connection == c.number for mail in server.messages) for c in server.connections]
+        per_connection = [
+            sum(mail.connection == c.number for mail in server.messages) for c in server.connections
+        ]
         assert max(per_connection) <= 15
         assert len(server.connections) >= 14
 
@@ -81,7 +92,9 @@ async def test_200_sends_in_weather_lose_nothing_and_double_nothing(sender: Send
     assert len(accepted) == len(set(accepted)), "none twice"
     sent = [data for data, result in zip(messages, results, strict=True) if isinstance(result, Outcome)]
     assert sorted(sent) == sorted(accepted)
-    unknown = [data for data, result in zip(messages, results, strict=True) if isinstance(result, DeliveryUnknown)]
+    unknown = [
+        data for data, result in zip(messages, results, strict=True) if isinstance(result, DeliveryUnknown)
+    ]
     whole = [mail.data for mail in server.received if mail.code is None]
     assert set(whole) <= set(unknown), "every message that got no answer is unknown"
     assert len(unknown) <= 8
@@ -107,7 +120,9 @@ async def test_a_connection_says_goodbye_after_max_messages(sender: Sender) -> N
         assert [connection.commands[-1] for connection in server.connections[:2]] == ["QUIT", "QUIT"]
 
 
-async def test_a_connection_that_lived_long_is_replaced(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_lived_long_is_replaced(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with ScriptedServer() as server:
         await sender.send(credential_for(server), ENVELOPE, MESSAGE)
         monkeypatch.setattr(lane, "MAX_LIFETIME", 0.0)
@@ -131,7 +146,9 @@ async def test_leaving_the_sender_says_goodbye_everywhere() -> None:
             await send_all(sender, server, numbered(20), max_connections=3)
         await until(lambda: all(connection.ended for connection in server.connections))
 
-        assert [connection.commands[-1] for connection in server.connections] == ["QUIT"] * len(server.connections)
+        assert [connection.commands[-1] for connection in server.connections] == ["QUIT"] * len(
+            server.connections
+        )
 
 
 @pytest.mark.parametrize("how", ["421 4.3.2 bye then drop", "450 no", "drop", "hang", "reset"])
@@ -266,7 +283,9 @@ async def test_a_refused_login_is_tried_once_a_minute_however_many_ask() -> None
         assert server.logins() == 1
 
         clock.now += 59
-        with pytest.raises(AuthError, match=r"^Authentication failed: 535 .*not tried again for 1 s") as refused:
+        with pytest.raises(
+            AuthError, match=r"^Authentication failed: 535 .*not tried again for 1 s"
+        ) as refused:
             await sender.send(credential_for(server, **wrong), ENVELOPE, MESSAGE)
         assert refused.value.smtp_code == 535
         assert server.logins() == 1

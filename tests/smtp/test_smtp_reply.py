@@ -1,4 +1,6 @@
-"""Reading replies: whole ones come out whole however they arrive; everything else ends the reading, in bounds."""
+"""Reading replies: whole ones come out whole however they arrive; everything else ends the reading, in
+bounds.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,6 @@ def read(data: bytes) -> list[Reply]:
     replies = reader.feed(data)
     assert reader.garbage is None
     return replies
-
-
 
 
 def test_a_reply_of_several_lines_is_one_reply() -> None:

@@ -1,4 +1,6 @@
-"""A server that echoes the login line does not get it into an error; nor does it get control characters there."""
+"""A server that echoes the login line does not get it into an error; nor does it get control characters
+there.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,13 @@ PLAIN = b64(f"\0user@example.com\0{PASSWORD}")
 def test_no_form_of_the_password_survives(echo: str) -> None:
     text = SCRUBBER.clean(f"bad command: {echo} (try again)")
 
-    forms = [PASSWORD, b64(PASSWORD).rstrip("="), PLAIN.rstrip("="), urllib.parse.quote(PASSWORD), PASSWORD.encode().hex()]
+    forms = [
+        PASSWORD,
+        b64(PASSWORD).rstrip("="),
+        PLAIN.rstrip("="),
+        urllib.parse.quote(PASSWORD),
+        PASSWORD.encode().hex(),
+    ]
     assert not [form for form in forms if form.lower() in text.lower()]
     assert "***" in text
 

@@ -1,4 +1,6 @@
-"""Opening a session: TLS before anything that matters, one login, and each failure with the words of its own."""
+"""Opening a session: TLS before anything that matters, one login, and each failure with the words of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,22 @@ import ssl
 from collections.abc import AsyncIterator
 
 import pytest
+from servers.client import ENVELOPE, MESSAGE, PASSWORD, USER, credential_for, guard
+from servers.scripted import ScriptedServer
 
 from runner.credential import OAuth2Auth, PasswordAuth, Secret
-from runner.errors import AuthError, ConfigurationError, ConnectionFailed, EnvelopeError, FlowpostError, TlsError
+from runner.errors import (
+    AuthError,
+    ConfigurationError,
+    ConnectionFailed,
+    EnvelopeError,
+    FlowpostError,
+    TlsError,
+)
 from runner.model import Outcome
 from runner.smtp.pool import Sender
 from runner.smtp.reply import Reply
 from runner.smtp.session import extensions, own_name
-from servers.client import ENVELOPE, MESSAGE, PASSWORD, USER, credential_for, guard
-from servers.scripted import ScriptedServer
 
 
 @pytest.fixture
@@ -72,9 +81,11 @@ REFUSED = {
 
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])
 @pytest.mark.parametrize("persona", REFUSED)
-async def test_a_bad_certificate_is_refused_with_its_own_words(sender: Sender, persona: str, tls: str) -> None:
+async def test_a_bad_certificate_is_refused_with_its_own_words(
+    sender: Sender, persona: str, tls: str
+) -> None:
     async with ScriptedServer(tls=tls, certificate=persona) as server:
-        with pytest.raises(TlsError, match=f"^{REFUSED[persona]}") as refused:
+        with pytest.raises(TlsError, match=rf"^{REFUSED[persona]}") as refused:
             await send(sender, server)
 
     assert refused.value.transient is False
@@ -93,14 +104,14 @@ async def test_accept_unverified_takes_any_certificate(sender: Sender, persona: 
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])
 async def test_tls_1_1_is_refused(sender: Sender, tls: str) -> None:
     async with ScriptedServer(tls=tls, max_tls=ssl.TLSVersion.TLSv1_1) as server:
-        with pytest.raises(TlsError, match="^TLS version"):
+        with pytest.raises(TlsError, match=r"^TLS version"):
             await send(sender, server, verify=False)
 
 
 async def test_min_tls_1_3_refuses_a_server_with_1_2(sender: Sender) -> None:
     async with ScriptedServer(max_tls=ssl.TLSVersion.TLSv1_2) as server:
         await send(sender, server)
-        with pytest.raises(TlsError, match="^TLS version"):
+        with pytest.raises(TlsError, match=r"^TLS version"):
             await send(sender, server, min_tls="1.3", fingerprint="two")
 
 
@@ -113,9 +124,11 @@ async def test_a_server_in_clear_on_the_tls_port_is_an_error_of_tls(sender: Send
     assert b"AUTH" not in server.clear
 
 
-async def test_a_server_that_closes_in_the_handshake_is_an_error_that_can_be_tried_again(sender: Sender) -> None:
+async def test_a_server_that_closes_in_the_handshake_is_an_error_that_can_be_tried_again(
+    sender: Sender,
+) -> None:
     async with ScriptedServer(script={"TLS": "drop"}) as server:
-        with pytest.raises(TlsError, match="^TLS") as failed:
+        with pytest.raises(TlsError, match=r"^TLS") as failed:
             await send(sender, server)
 
     assert failed.value.transient is True
@@ -123,7 +136,7 @@ async def test_a_server_that_closes_in_the_handshake_is_an_error_that_can_be_tri
 
 async def test_a_server_that_hangs_in_the_handshake_is_left_at_the_deadline(sender: Sender) -> None:
     async with ScriptedServer(script={"TLS": "hang"}) as server:
-        with pytest.raises(FlowpostError, match="^Timed out in the TLS handshake") as failed:
+        with pytest.raises(FlowpostError, match=r"^Timed out in the TLS handshake") as failed:
             await send(sender, server, timeout_seconds=0.5)
 
     assert failed.value.code == "ETIMEDOUT"
@@ -155,7 +168,7 @@ async def test_the_way_auth_was_offered_in_the_nineties_is_understood(sender: Se
 
 async def test_a_refused_login_says_so_and_is_not_tried_with_another_mechanism(sender: Sender) -> None:
     async with ScriptedServer() as server:
-        with pytest.raises(AuthError, match="^Authentication failed: 535 5.7.8 bad credentials$") as refused:
+        with pytest.raises(AuthError, match=r"^Authentication failed: 535 5.7.8 bad credentials$") as refused:
             await send(sender, server, auth=PasswordAuth(USER, Secret("wrong")))
 
     assert (refused.value.smtp_code, refused.value.enhanced_code) == (535, "5.7.8")
@@ -164,7 +177,8 @@ async def test_a_refused_login_says_so_and_is_not_tried_with_another_mechanism(s
 
 
 @pytest.mark.parametrize(
-    ("provider", "word"), [("gmail", "App Password"), ("microsoft365", "App Password"), ("sendgrid", "apikey"), ("", "username")]
+    ("provider", "word"),
+    [("gmail", "App Password"), ("microsoft365", "App Password"), ("sendgrid", "apikey"), ("", "username")],
 )
 async def test_the_hint_is_the_one_of_the_provider(sender: Sender, provider: str, word: str) -> None:
     async with ScriptedServer() as server:
@@ -176,7 +190,7 @@ async def test_the_hint_is_the_one_of_the_provider(sender: Sender, provider: str
 
 async def test_a_login_that_is_refused_for_now_can_be_tried_again(sender: Sender) -> None:
     async with ScriptedServer(script={"AUTH": "454 4.7.0 temporary failure"}) as server:
-        with pytest.raises(AuthError, match="^Authentication failed: 454") as refused:
+        with pytest.raises(AuthError, match=r"^Authentication failed: 454") as refused:
             await send(sender, server)
 
     assert refused.value.transient is True
@@ -184,7 +198,9 @@ async def test_a_login_that_is_refused_for_now_can_be_tried_again(sender: Sender
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
 @pytest.mark.parametrize("where", ["AUTH", "MAIL"])
-async def test_an_echo_of_the_login_does_not_reach_the_error(sender: Sender, mechanism: str, where: str) -> None:
+async def test_an_echo_of_the_login_does_not_reach_the_error(
+    sender: Sender, mechanism: str, where: str
+) -> None:
     async with ScriptedServer(mechanisms=mechanism, script={"AUTH": "535 you said: {line}"}) as server:
         if where == "MAIL":
             server._script = {"MAIL": f"550 your password is {PASSWORD}"}
@@ -192,14 +208,18 @@ async def test_an_echo_of_the_login_does_not_reach_the_error(sender: Sender, mec
             await send(sender, server)
 
     told = repr(refused.value.as_dict())
-    secrets = [PASSWORD, *(line for line in server.commands if "=" in line), *server.commands[1].split(" ")[2:]]
+    secrets = [
+        PASSWORD,
+        *(line for line in server.commands if "=" in line),
+        *server.commands[1].split(" ")[2:],
+    ]
     assert not [secret for secret in secrets if secret in told]
     assert "***" in told
 
 
 async def test_no_password_goes_over_a_connection_without_tls(sender: Sender) -> None:
     async with ScriptedServer(tls="none") as server:
-        with pytest.raises(AuthError, match="^Authentication failed: no password is sent") as refused:
+        with pytest.raises(AuthError, match=r"^Authentication failed: no password is sent") as refused:
             await send(sender, server, auth=PasswordAuth(USER, Secret(PASSWORD)))
 
     assert "allow_plaintext_auth" in (refused.value.hint or "")
@@ -268,7 +288,7 @@ async def test_a_server_that_does_not_welcome_us_is_a_failed_connection(
     sender: Sender, script: dict[str, str], code: int, transient: bool
 ) -> None:
     async with ScriptedServer(script=script) as server:
-        with pytest.raises(ConnectionFailed, match="^Cannot connect to localhost:") as failed:
+        with pytest.raises(ConnectionFailed, match=r"^Cannot connect to localhost:") as failed:
             await send(sender, server)
 
     assert failed.value.smtp_code == code
@@ -280,7 +300,7 @@ async def test_an_address_that_is_not_public_is_refused_by_the_guard() -> None:
     from runner.net.guard import Guard
 
     async with ScriptedServer() as server, Sender(Guard()) as sender:
-        with pytest.raises(FlowpostError, match="^Address is not public") as refused:
+        with pytest.raises(FlowpostError, match=r"^Address is not public") as refused:
             await send(sender, server)
 
     assert refused.value.code == "EBLOCKED"
@@ -290,7 +310,7 @@ async def test_an_address_that_is_not_public_is_refused_by_the_guard() -> None:
 async def test_a_port_where_nobody_listens_cannot_be_connected_to(sender: Sender) -> None:
     async with ScriptedServer() as server:
         credential = credential_for(server)
-    with pytest.raises(ConnectionFailed, match=f"^Cannot connect to localhost:{credential.port}") as failed:
+    with pytest.raises(ConnectionFailed, match=rf"^Cannot connect to localhost:{credential.port}") as failed:
         await sender.send(credential, ENVELOPE, MESSAGE)
 
     assert failed.value.transient is True

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-
 from conftest import corpus, needs_corpora
+from servers.client import ENVELOPE, MESSAGE, credential_for, guard
+from servers.scripted import Action, ScriptedServer
+
 from runner.errors import FlowpostError
 from runner.model import Outcome
 from runner.smtp.pool import Sender
-from servers.client import ENVELOPE, MESSAGE, credential_for, guard
-from servers.scripted import Action, ScriptedServer
 
 CASES = corpus("smtp-protocol/starttls-scripts.jsonl")
 FORBIDDEN = (b"AUTH", b"MAIL", b"RCPT", b"DATA", b"Subject")
@@ -39,7 +39,11 @@ def scripted(script: dict[str, object]) -> ScriptedServer:
         actions[name.upper()] = text.encode()
     if script["stls_response"]:
         text = str(script["stls_response"])
-        actions["STARTTLS"] = text.removesuffix("\r\n").replace("\r\n", "\n") if script["stls_make_transition"] else text.encode()
+        actions["STARTTLS"] = (
+            text.removesuffix("\r\n").replace("\r\n", "\n")
+            if script["stls_make_transition"]
+            else text.encode()
+        )
     if "ehlo" in script.get("ignore_commands_tls", []):  # type: ignore[operator]
         actions["EHLO"] = ["ok", "hang"]
     extensions = ["PIPELINING", *(["STARTTLS"] if script["advertises_starttls"] else [])]
@@ -86,7 +90,9 @@ REFUSALS: dict[str, Action] = {
 
 @pytest.mark.parametrize("answer", REFUSALS.values(), ids=REFUSALS)
 async def test_without_a_clean_yes_to_starttls_nothing_is_said(answer: Action) -> None:
-    async with ScriptedServer(tls="starttls", clear_mechanisms="PLAIN", script={"STARTTLS": answer}) as server:
+    async with ScriptedServer(
+        tls="starttls", clear_mechanisms="PLAIN", script={"STARTTLS": answer}
+    ) as server:
         result = await attempt(server)
 
     assert isinstance(result, FlowpostError)

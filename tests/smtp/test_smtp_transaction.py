@@ -1,18 +1,30 @@
-"""One transaction: who was accepted, who was refused, with whose words, and what the connection is good for after."""
+"""One transaction: who was accepted, who was refused, with whose words, and what the connection is good for
+after.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 import pytest
-
-from runner.errors import AddressError, ConnectionFailed, EnvelopeError, FlowpostError, HeaderError, MessageError
-from runner.model import Envelope, Outcome, Rejection
-from runner.smtp.pool import Sender
 from servers.client import ENVELOPE, MESSAGE, credential_for, guard
 from servers.scripted import EXTENSIONS, Script, ScriptedServer
 
-PIPELINING = {"pipelined": EXTENSIONS, "one by one": tuple(word for word in EXTENSIONS if word != "PIPELINING")}
+from runner.errors import (
+    AddressError,
+    ConnectionFailed,
+    EnvelopeError,
+    FlowpostError,
+    HeaderError,
+    MessageError,
+)
+from runner.model import Envelope, Outcome, Rejection
+from runner.smtp.pool import Sender
+
+PIPELINING = {
+    "pipelined": EXTENSIONS,
+    "one by one": tuple(word for word in EXTENSIONS if word != "PIPELINING"),
+}
 THREE = Envelope("from@example.com", ("a@example.net", "b@example.net", "c@example.net"))
 
 
@@ -84,7 +96,9 @@ async def test_a_refusal_is_the_servers_reply(
     assert server.messages == []
 
 
-@pytest.mark.parametrize("script", [{"MAIL": ["550 no"]}, {"RCPT": ["550 no"]}, {"DATA": ["451 no"]}, {"DATA_END": ["554 no"]}])
+@pytest.mark.parametrize(
+    "script", [{"MAIL": ["550 no"]}, {"RCPT": ["550 no"]}, {"DATA": ["451 no"]}, {"DATA_END": ["554 no"]}]
+)
 async def test_after_a_refusal_the_same_connection_carries_the_next_message(
     sender: Sender, extensions: tuple[str, ...], script: Script
 ) -> None:
@@ -119,12 +133,14 @@ async def test_a_loss_before_the_message_is_transient(
     assert error.smtp_code in (None, 421)
 
 
-@pytest.mark.parametrize("how", ["drop", "reset", "hang", "354 what", b"25", b"250 o", b"\xff\r\n", "250-a\n251 b"])
+@pytest.mark.parametrize(
+    "how", ["drop", "reset", "hang", "354 what", b"25", b"250 o", b"\xff\r\n", "250-a\n251 b"]
+)
 async def test_no_clear_answer_to_the_message_is_unknown(
     sender: Sender, extensions: tuple[str, ...], how: str
 ) -> None:
     async with ScriptedServer(tls="none", script={"DATA_END": how}, extensions=extensions) as server:
-        with pytest.raises(FlowpostError, match="^Delivery unknown") as failed:
+        with pytest.raises(FlowpostError, match=r"^Delivery unknown") as failed:
             await sender.send(credential_for(server, timeout_seconds=0.7), ENVELOPE, MESSAGE)
 
     assert failed.value.code == "EUNKNOWN"
@@ -221,7 +237,9 @@ async def test_a_large_message_arrives_byte_for_byte(sender: Sender, tls: str) -
 
 async def test_a_large_message_that_is_refused_on_the_way_ends_with_the_reply(sender: Sender) -> None:
     data = b"x" * 70 + b"\r\n"
-    async with ScriptedServer(tls="none", script={"DATA": b"354 go\r\n552 5.3.4 too big after all\r\n"}) as server:
+    async with ScriptedServer(
+        tls="none", script={"DATA": b"354 go\r\n552 5.3.4 too big after all\r\n"}
+    ) as server:
         with pytest.raises((MessageError, ConnectionFailed)) as refused:
             await sender.send(credential_for(server), ENVELOPE, data * 200_000)
 
