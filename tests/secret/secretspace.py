@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.secret import sops
+from runner.secret.sops import cipher, document, emit
+from runner.secret.sops.metadata import Rule
 from runner.secret.store import CredentialStore
 
 SMTP: dict[str, Any] = {
@@ -18,6 +19,15 @@ SMTP: dict[str, Any] = {
     "auth": {"type": "password", "username": "marketing@example.com", "password": "hunter2-hunter2"},
     "advanced": {"rates": ["14/s", "50000/day"], "max_connections": 3},
 }
+
+
+WHEN = "2026-01-31T12:00:00Z"
+
+
+def encrypt_at(when: str, content: dict[str, Any], recipients: list[str]) -> bytes:
+    """As ``sops.encrypt``, at a time of long ago, so that a change a moment later shows."""
+    key = cipher.new_key()
+    return emit.file(content, key, document.wrap(key, recipients), Rule(), when)
 
 
 @dataclass(frozen=True)
@@ -42,10 +52,12 @@ class Space:
     def path(self, name: str = "marketing") -> Path:
         return self.root / "secrets" / f"{name}.yaml"
 
-    def put(self, tree: dict[str, Any] | None = None, name: str = "marketing", **changes: Any) -> Path:
+    def put(
+        self, tree: dict[str, Any] | None = None, name: str = "marketing", when: str = WHEN, **changes: Any
+    ) -> Path:
         content = {**(SMTP if tree is None else tree), **changes}
         content = {key: value for key, value in content.items() if value != "absent"}
-        self.path(name).write_bytes(sops.encrypt(content, [self.recipient]))
+        self.path(name).write_bytes(encrypt_at(when, content, [self.recipient]))
         return self.path(name)
 
 
