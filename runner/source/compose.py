@@ -19,6 +19,8 @@ from runner.source.text import Text
 
 # YAML 1.2, 8.1.1; libyaml takes ">#" for a header with a comment.
 _BLOCK_HEADER = re.compile(r"[|>][-+1-9]{0,2}(?:[ \t]+#[^\r\n]*|[ \t]*)(?:[\r\n]|\Z)")
+# What may stand before a node's content (YAML 1.2, 6.9): its anchor and its tag.
+_PROPERTIES = re.compile(r"(?:[&!]\S*(?:\s+|(?<=\s)#[^\r\n]*[\r\n]+)*)+")
 _CORE = "tag:yaml.org,2002:"
 _SCALAR_TAGS: dict[str, tuple[type, ...]] = {
     _CORE + "str": (str,),
@@ -138,17 +140,20 @@ class _Composer:
         text: str = event.value
         end: int = event.end_mark.index
         style: str = event.style or ""
+        tag = event.tag
+        if tag is not None and tag not in _SCALAR_TAGS:
+            self.refuse_tag(event, start, "")
+        if event.anchor is not None or tag is not None:
+            properties = _PROPERTIES.match(self.text.content, start, end)
+            start = properties.end() if properties else start
         self.count(0, start, len(text))
         place = Place(start, end, style, None, None, 1, len(text))
         if style in ("'", '"') and event.start_mark.line != event.end_mark.line:
             self.check_continuation(start, end, indent)
         elif style in ("|", ">") and not _BLOCK_HEADER.match(self.text.content, start):
             self.text.fail(start, f'after "{style}" the text begins on the next line')
-        tag = event.tag
         if tag is None and not event.implicit[0]:
             return text, place
-        if tag is not None and tag not in _SCALAR_TAGS:
-            self.refuse_tag(event, start, "")
         if tag == _CORE + "str":
             return text, place
         try:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from runner.source.text import Text
 
+_IN_BRACKETS = "a template inside { } or [ ] needs quotes"
+_QUOTE_WHOLE = 'write "<< … >>" with the quotes round the whole value'
 _TEMPLATE = re.compile(r"<<|<%|\{\{|\{%|\{#")
 _GLUED = re.compile(r"(?:- )?[A-Za-z_][\w-]*:[^\s:/]")
 _COLON = re.compile(r":\s")
@@ -65,11 +67,7 @@ def _brackets(text: Text, problem: str, context: str, at: int, began: int) -> tu
     if _TEMPLATE.search(text.content, began, max(at, began) + 1) and opener in ("{", "["):
         template = _TEMPLATE.search(text.content, began + (1 if opener == "{" else 0), at + 1)
         place = template.start() if template else began
-        return (
-            place,
-            "a template inside { } or [ ] needs quotes",
-            'write "<< … >>" with the quotes round the whole value',
-        )
+        return place, _IN_BRACKETS, _QUOTE_WHOLE
     if at >= len(text.content.rstrip()) and opener in ("{", "["):
         return began, f'the "{opener}" that opens here is never closed', ""
     if opener in ("{", "["):
@@ -123,6 +121,10 @@ def _glued(text: Text, at: int) -> int | None:
 def _indicator(text: Text, problem: str, context: str, at: int, began: int) -> tuple[int, str, str] | None:
     sign = text.content[at : at + 1]
     if "cannot start any token" in problem:
+        before = text.before(at)
+        opened = _TEMPLATE.search(before)
+        if opened and ("{" in before[: opened.start()] or "[" in before[: opened.start()]):
+            return at - len(before) + opened.start(), _IN_BRACKETS, _QUOTE_WHOLE
         return at, f'a value cannot begin with "{sign}"', "put it in quotes"
     if "block sequence entries are not allowed" in problem:
         return (
@@ -188,6 +190,8 @@ def _layout(text: Text, problem: str, context: str, at: int, began: int) -> tupl
             "there is text after the closing quote",
             "put quotes round the whole value, and double those inside",
         )
+    if "block mapping" in context and text.content[at : at + 1] == ":":
+        return at, 'a key is missing before ":"', ""
     if "block mapping" in context:
         place = text.position(began)
         hint = "keys of one mapping stand in one column"
