@@ -94,18 +94,26 @@ def make_workspace(root: Path, recipient: str) -> Made:
 
     Nothing is overwritten: every file is looked for before the first one is written.
     """
-    files = _files(_workspace_name(root), recipient)
+    files = dict(_files(_workspace_name(root), recipient))
+    ignored = root / ".gitignore"
+    if ignored.exists():
+        # A repository has one already: what must not be committed is added to it.
+        files.pop(".gitignore")
     taken = [name for name in files if (root / name).exists()]
     if taken:
         raise UsageError(
-            f"{root / taken[0]} is there already", hint="init writes into an empty folder, or one without flows"
+            f"{root / taken[0]} is there already",
+            hint="init writes into an empty folder, or one without flows",
         )
     try:
         for name, content in files.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as file:
-                file.write(content)
+            with path.open("xb") as made:
+                made.write(content)
+        if ".gitignore" not in files and ".flowpost/" not in ignored.read_text(encoding="utf-8").split():
+            with ignored.open("a", encoding="utf-8") as file:
+                file.write(f"\n{IGNORE}")
     except OSError as error:
         raise UsageError(f"cannot write {error.filename or root}: {error.strerror}") from error
     return Made(root, tuple(files), recipient)

@@ -50,7 +50,7 @@ def command(
     if form == "json":
         _print_json(run, shown, dry_run=dry_run)
     else:
-        _print_text(run, shown, dry_run=dry_run)
+        _print_text(run, shown, "dry run" if dry_run else app.settings.delivery.mode)
     return OK if run.status == "succeeded" else FAILED
 
 
@@ -113,11 +113,13 @@ def _print_json(run: Run, messages: list[Message], *, dry_run: bool) -> None:
     click.echo(as_json(answer))
 
 
-def _print_text(run: Run, messages: list[Message], *, dry_run: bool) -> None:
+def _print_text(run: Run, messages: list[Message], mode: str) -> None:
     from runner.cli.present import show
 
     for message in messages:
         click.echo(show(message))
-    note = " (dry run: nothing was sent)" if dry_run else ""
+    notes = {"dry run": " (dry run: nothing was sent)", "capture": " (delivery: capture, nothing was sent)"}
     colour = "green" if run.status == "succeeded" else "red"
-    click.echo(f"{run.flow}: {click.style(str(run.status), fg=colour)}{note}  run {run.id}", err=True)
+    click.echo(
+        f"{run.flow}: {click.style(str(run.status), fg=colour)}{notes.get(mode, '')}  run {run.id}", err=True
+    )
