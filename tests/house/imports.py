@@ -38,26 +38,33 @@ def imported(path: Path, name: str, known: Mapping[str, Path]) -> Iterator[tuple
                 yield (inner if inner in known else base), node.lineno
 
 
-def cycle(graph: Mapping[str, set[str]]) -> list[str]:
-    """The members of one cycle, the first repeated at the end; empty when there is none."""
+def cycles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Cycles until none is left, each with its first member repeated at the end: the last step of each is cut."""
+    left = {name: set(targets) for name, targets in graph.items()}
+    found = []
+    while members := _cycle(left):
+        found.append(members)
+        left[members[-2]].discard(members[-1])
+    return found
+
+
+def _cycle(graph: Mapping[str, set[str]]) -> list[str]:
+    """One cycle; empty when there is none."""
     done: set[str] = set()
     for start in sorted(graph):
         path: list[str] = []
-        stack: list[tuple[str, Iterator[str]]] = []
-        here: str | None = start
-        while here is not None or stack:
-            if here is not None:
-                if here in path:
-                    return [*path[path.index(here) :], here]
-                if here not in done:
-                    path.append(here)
-                    stack.append((here, iter(sorted(graph.get(here, ())))))
-            if not stack:
-                break
-            here = next(stack[-1][1], None)
+        waiting: list[Iterator[str]] = [iter([start])]
+        while waiting:
+            here = next(waiting[-1], None)
             if here is None:
-                done.add(stack.pop()[0])
-                path.pop()
+                waiting.pop()
+                if path:
+                    done.add(path.pop())
+            elif here in path:
+                return [*path[path.index(here) :], here]
+            elif here not in done:
+                path.append(here)
+                waiting.append(iter(sorted(graph.get(here, ()))))
     return []
 
 
