@@ -34,28 +34,29 @@ class Explainer:
         wrong = {pointer for pointer, rule, _ in self._found if rule == "type"}
         unlisted = {pointer for pointer, rule, _ in self._found if rule == "enum"}
         # What an alias or a merge key repeats is one mistake, wherever it is used.
-        first: dict[tuple[int, int, str], Pointer] = {}
+        told: dict[tuple[int, int, str], Pointer] = {}
+        found = []
         for pointer, rule, finding in self._found:
-            first.setdefault((finding.line, finding.column, rule), pointer)
-        return [
-            finding
-            for pointer, rule, finding in self._found
-            if (rule == "type" or pointer not in wrong)
-            and (rule != "no type" or pointer not in self._unknown_types)
-            and (rule != "const" or pointer not in unlisted)
-            and (rule != "required" or finding.message not in self._misspelt)
-            and first[finding.line, finding.column, rule] == pointer
-        ]
+            follows = (
+                (rule != "type" and pointer in wrong)
+                or (rule == "no type" and pointer in self._unknown_types)
+                or (rule == "const" and pointer in unlisted)
+                or (rule == "required" and finding.message in self._misspelt)
+            )
+            if not follows and told.setdefault((finding.line, finding.column, rule), pointer) == pointer:
+                found.append(finding)
+        return found
 
     def explain(self, error: ValidationError, base: Pointer = ()) -> None:
         """Add what ``error`` means."""
         pointer = base + tuple(error.path)
+        known = len(self._found)
         rule = str(error.validator)
         explain = getattr(self, f"_{rule.lower()}", None)
-        if explain is None:
-            self._add(pointer, rule, f"{self.label(pointer)} breaks the rule {quoted(rule)} of its schema")
-        else:
+        if explain is not None:
             explain(pointer, error)
+        if len(self._found) == known:
+            self._add(pointer, rule, f"{self.label(pointer)} breaks the rule {quoted(rule)} of its schema")
 
     def section(self, pointer: Pointer) -> str:
         """What a person calls the collection at ``pointer``."""
@@ -257,9 +258,9 @@ class Explainer:
             choice = _list(map(quoted, keys), " or ")
             self._holder(pointer, "required", f"{choice} is missing in {self.section(pointer)}")
             return
-        groups = _grouped(error.context or ())
+        groups = grouped(error.context or ())
         wrong_types = [inner for group in groups.values() for inner in group if _is_wrong_type(inner)]
-        if groups and len({inner.schema_path[0] for inner in wrong_types}) == len(groups):
+        if groups and len(grouped(wrong_types)) == len(groups):
             merged = wrong_types[0]
             merged.validator_value = [inner.validator_value for inner in wrong_types]
             self._type(pointer, merged)
@@ -272,10 +273,13 @@ def _required_keys(schemas: Iterable[dict[str, Any]]) -> list[str]:
     return [key for schema in schemas for key in schema.get("required", ())]
 
 
-def _grouped(errors: Iterable[ValidationError]) -> dict[int, list[ValidationError]]:
+def grouped(errors: Iterable[ValidationError]) -> dict[int, list[ValidationError]]:
+    """The errors of each branch of an ``anyOf`` or ``oneOf``."""
     groups: dict[int, list[ValidationError]] = {}
     for error in errors:
-        groups.setdefault(int(error.schema_path[0]), []).append(error)
+        # The branch ``false`` has no path of its own.
+        branch = int(error.schema_path[0]) if error.schema_path else -1
+        groups.setdefault(branch, []).append(error)
     return groups
 
 

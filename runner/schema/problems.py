@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from runner.schema.explain import grouped
 from runner.schema.formats import FORMATS
 from runner.schema.words import kind_of, kinds, quoted
 
@@ -31,9 +32,7 @@ def _problems(error: ValidationError, base: tuple[str | int, ...]) -> Iterator[P
     elif rule == "dependentRequired":
         yield Problem(pointer(path), "lacks a field that another field needs")
     elif rule in ("anyOf", "oneOf") and error.context:
-        branches: dict[int, list[ValidationError]] = {}
-        for inner in error.context:
-            branches.setdefault(int(inner.schema_path[0]), []).append(inner)
+        branches = grouped(error.context)
         meant = min(branches.values(), key=_distance)
         if len(branches) > 1 and all(not e.path and e.validator in ("type", "const", "enum") for e in meant):
             yield Problem(pointer(path), "is none of the kinds that are allowed here")
