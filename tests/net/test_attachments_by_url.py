@@ -106,7 +106,6 @@ async def test_what_is_no_web_address_is_an_attachment_error(client: HttpClient,
         ("image/svg+xml;charset=utf-8", "image/svg+xml"),
         ("", "application/octet-stream"),
         ("nonsense", "application/octet-stream"),
-        ("text/html\x0b", "text/html"),
         ("a/b c", "application/octet-stream"),
         ("text/" + "x" * 500, "application/octet-stream"),
         ("t\xe9xt/plain", "application/octet-stream"),
@@ -115,11 +114,7 @@ async def test_what_is_no_web_address_is_an_attachment_error(client: HttpClient,
 async def test_a_type_that_is_none_becomes_octet_stream(
     client: HttpClient, header: str, expected: str
 ) -> None:
-    script = answer(b"x", content_type=header)
-    if "\x0b" in header:
-        pytest.skip("h11 refuses control characters before anyone sees them")
-
-    assert (await fetched(client, script)).content_type == expected
+    assert (await fetched(client, answer(b"x", content_type=header))).content_type == expected
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ async def test_a_body_is_sent_with_its_type(
 @pytest.mark.parametrize("pair", [("json", "form"), ("json", "body"), ("form", "body")])
 def test_two_bodies_are_refused(pair: tuple[str, str]) -> None:
     with pytest.raises(HttpError, match=" and ".join(pair)):
-        Http.parse({"url": "http://h/", **dict.fromkeys(pair, {})})
+        Http.parse({"url": "http://h/", **{name: {"a": 1} for name in pair}})
 
 
 @pytest.mark.parametrize(
@@ -359,11 +359,11 @@ async def test_a_credential_does_not_follow_a_redirect_to_another_origin(ctx: Co
         home.scripts["/"] = answer(status="302 Found", location=away.url("/x"))
         for name in ("bearer", "basic", "key"):
             await output(ctx, {"url": home.url(), "credential": name, "redirects": 1})
+            value = CREDENTIALS[name][1].encode()
 
-        assert [b"hunter2" in request for request in home.requests] == [True] * 3
-        assert [b"authorization" in request or b"hunter2" in request for request in away.requests] == [
-            False
-        ] * 3
+            assert value in home.requests[-1]
+            assert value not in away.requests[-1]
+            assert b"authorization" not in away.requests[-1]
 
 
 @pytest.mark.parametrize("name", ["bearer", "basic", "key"])
