@@ -1,7 +1,7 @@
 """Templates: ``<< expression >>`` in a flow's fields and files, rendered in a sandbox whose work is bounded.
 
-``Templates`` compiles a text for one ``Kind`` of field, ``Template.render`` fills it in, ``check_names`` finds
-unknown names without rendering. Jinja2 is imported when the first template is compiled, not before.
+``Templates`` compiles a text for one ``Kind`` of field, ``Template.render`` fills it in, ``check_names``
+finds unknown names without rendering. Jinja2 is imported when the first template is compiled, not before.
 """
 
 from runner.template.compiled import Template, Templates

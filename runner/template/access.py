@@ -1,6 +1,7 @@
 """How an expression reaches into a value: ``a.b``, ``a[b]``, ``a.b()``, ``a()``, and what a loop runs over.
 
-A mapping's keys come first and are all it has; nothing here ever asks Python for an attribute that is not listed.
+A mapping's keys come first and are all it has; nothing here ever asks Python for an attribute that is not
+listed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ LOOP_NAMES = frozenset(
     }
 )
 LOOP_METHODS = frozenset({"cycle", "changed"})
-_AT_ONCE = 50_000
+_AT_ONCE = 20_000
 
 
 def attribute(obj: Any, name: str) -> Any:
@@ -258,6 +259,11 @@ def _in_parts(values: Any, size: int, steps: int, space: int) -> Iterator[Any]:
         turns = min(part, size - start)
         spend(turns * steps, turns * space)
         yield from values[start : start + part]
+
+
+def spread(values: Any) -> Any:
+    """What ``*values`` or ``**values`` hands to a call, paid for."""
+    return new_mapping(values) if isinstance(values, Mapping) else items(values)
 
 
 def entered(steps: int, space: int) -> None:

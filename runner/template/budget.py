@@ -1,8 +1,9 @@
 """How much one render may do: steps of work, bytes of memory, and a deadline, counted inside.
 
 No signal and no second thread can stop a render on the event loop, so the work counts itself: loops pay for
-their turns before they begin, operators, filters and methods pay for the size of what they are about to build.
-The clock is only a second line of defence, read once in a while. A render that never pays costs nothing here.
+their turns before they begin, operators, filters and methods pay for the size of what they are about to
+build. The clock is only a second line of defence, read once in a while. A render that never pays costs
+nothing here.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import threading
 import time
 
-STEPS = 4_000_000
+STEPS = 2_500_000
 """One step is about the work of one small expression, 0.1 µs."""
 SPACE = 48 * 1024 * 1024
 """Bytes that one render may allocate in all, the parts that it gives back included."""
-SECONDS = 0.6
+SECONDS = 0.45
 DEPTH = 60
 """Macros and recursive loops within one another."""
-_STRIDE = 50_000
+_STRIDE = 20_000
 
 
 class Refused(Exception):

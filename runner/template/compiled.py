@@ -10,7 +10,7 @@ from runner.diagnostic import Diagnostic, Invalid, Position
 from runner.errors import TemplateError
 from runner.template.kinds import LIMITS, Kind, Where, place
 from runner.template.library import Library, Unreadable
-from runner.template.scan import Delimiters, Mistake
+from runner.template.scan import MAX_TOKENS, Delimiters, Mistake
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -21,7 +21,7 @@ _MAX_FILES = 64
 
 
 class Template:
-    """A compiled text. ``files`` are the template files it was read from, ``where`` tells errors its place."""
+    """A compiled text. ``files`` are the template files it was read from, ``where`` is its place."""
 
     def __init__(
         self, unit: Unit, files: tuple[Path, ...], limit: int, after: Callable[[str], str] | None = None
@@ -85,13 +85,19 @@ class Templates:
         self.library = Library(root, label)
 
     def compile(self, text: str, kind: Kind, where: Where, limit: int | None = None) -> Template:
-        """A template from a field's text. ``limit`` is in characters. Raises Invalid with code ``template``."""
+        """A template from a field's text.
+
+        ``limit`` is in characters. Raises Invalid with code ``template`` and the exact place.
+        """
         found = _Reader(self.library, self.delimiters, kind, where)
         unit = found.unit(text, where, ())
         return Template(unit, tuple(found.paths), LIMITS[kind] if limit is None else limit)
 
     def compile_file(self, name: str, kind: Kind, where: Where, limit: int | None = None) -> Template:
-        """A template from a file of the folder; ``.mjml`` becomes HTML. Raises Invalid with code ``template``."""
+        """A template from a file of the folder; ``.mjml`` becomes HTML.
+
+        ``where`` is the field that names the file. Raises Invalid with code ``template``, placed in the file.
+        """
         found = _Reader(self.library, self.delimiters, kind, where)
         try:
             unit = found.file(name, ())
@@ -116,6 +122,7 @@ class _Reader:
         self.where = where
         self.paths: list[Path] = []
         self.units: dict[str, Unit] = {}
+        self.tokens = 0
 
     def unit(self, text: str, where: Where, chain: tuple[str, ...]) -> Unit:
         from runner.template.engine import Unit
@@ -123,7 +130,10 @@ class _Reader:
         from runner.template.grammar import parse
 
         try:
-            tree = parse(text, self.kind, self.delimiters)
+            tree, tokens = parse(text, self.kind, self.delimiters)
+            self.tokens += tokens
+            if self.tokens > 2 * MAX_TOKENS:
+                raise Mistake("the template and the files it names hold too many words and operators", 0)
             files = self._files(tree, chain)
         except Mistake as mistake:
             position = where.locate(*place(text, mistake.offset))
@@ -140,15 +150,12 @@ class _Reader:
         return self.unit(text, where, (*chain, self.library.plain(name)))
 
     def _files(self, tree: nodes.Template, chain: tuple[str, ...]) -> dict[str, Unit | None]:
-        from jinja2 import nodes
-
-        from runner.template.grammar import file_names
+        from runner.template.grammar import NAMING, file_names
 
         found: dict[str, Unit | None] = {}
-        statements = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
-        for statement in tree.find_all(statements):
+        for statement in tree.find_all(NAMING):
             names = file_names(statement)
-            optional = isinstance(statement, nodes.Include) and statement.ignore_missing
+            optional = getattr(statement, "ignore_missing", False)
             for number, name in enumerate(names):
                 plain = self.library.plain(name)
                 if plain in chain:

@@ -6,6 +6,8 @@ import re
 from datetime import date, datetime, time
 from typing import Any
 
+from jinja2.runtime import Undefined
+
 from runner.template.budget import Refused
 from runner.template.values import describe, to_text
 
@@ -26,7 +28,7 @@ def strftime(moment: Any, form: Any) -> str:
 
 
 def to_date(value: Any, form: Any = "%Y-%m-%d", zone: Any = None) -> str:
-    """``value | date(format, zone)``: a time, an ISO 8601 text or seconds since 1970, in a time zone if given."""
+    """``value | date(format, zone)``: of a time, an ISO 8601 text or seconds since 1970."""
     moment = _moment(value)
     if zone is not None and isinstance(moment, datetime):
         moment = moment.astimezone(_zone(zone)) if moment.tzinfo else moment.replace(tzinfo=_zone(zone))
@@ -36,6 +38,8 @@ def to_date(value: Any, form: Any = "%Y-%m-%d", zone: Any = None) -> str:
 def _moment(value: Any) -> date | time:
     from datetime import UTC
 
+    if isinstance(value, Undefined):
+        str(value)
     if isinstance(value, date | time):
         return value
     try:
@@ -48,7 +52,6 @@ def _moment(value: Any) -> date | time:
         pass
     if value is None or isinstance(value, str | int | float):
         raise Refused("the value is not a date", "a date is written like 2026-01-31 or 2026-01-31T08:00:00Z")
-    str(value) if hasattr(value, "_undefined_name") else None
     raise Refused(f"{describe(value)} is not a date")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from threading import RLock
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +24,7 @@ from runner.template.kinds import Kind, Where, place
 from runner.template.nearest import nearest, quoted
 from runner.template.values import Unknown
 
+_compiling = RLock()
 _NAME = re.compile(r"(?:\.\s*|['\"])?")
 
 
@@ -33,7 +35,7 @@ def sandbox(kind: Kind) -> Sandbox:
 
 
 class Unit:
-    """One text and its code: a field, or a file that it includes. What Jinja calls a template, while rendering.
+    """One text and its code: a field, or a file that it includes. What Jinja calls a template.
 
     ``library`` are the files that it names, by name; ``where`` places its text.
     """
@@ -60,7 +62,8 @@ class Unit:
     def code(self) -> dict[str, Any]:
         """What the generated module holds; made on first use."""
         if self._code is None:
-            self._code = self._compile()
+            with _compiling:
+                self._code = self._code or self._compile()
         return self._code
 
     def _compile(self) -> dict[str, Any]:
@@ -90,9 +93,9 @@ class Unit:
 
     def new_context(
         self,
-        vars: Mapping[str, Any] | None = None,
+        vars: Mapping[str, Any] | None = None,  # noqa: A002
         shared: bool = False,
-        locals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,  # noqa: A002
     ) -> Context:
         """A scope for rendering this text inside another."""
         parent = {**(vars or {})} if shared else {**GLOBALS, **(vars or {})}
@@ -103,11 +106,11 @@ class Unit:
 
     def make_module(
         self,
-        vars: Mapping[str, Any] | None = None,
+        vars: Mapping[str, Any] | None = None,  # noqa: A002
         shared: bool = False,
-        locals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,  # noqa: A002
     ) -> TemplateModule:
-        """The text as a module of macros: run anew each time, so that nothing stays from one render to the next."""
+        """The text as a module of macros: run anew each time, so that nothing stays from render to render."""
         context = self.new_context(vars, shared, locals)
         return TemplateModule(self, context, list(self.root_render_func(context)))  # type: ignore[arg-type]
 
@@ -122,7 +125,7 @@ class Linked(Sandbox):
         self.__dict__.update(sandbox(kind).__dict__)
         self.library = library
 
-    def get_template(self, name: Any, parent: Any = None, globals: Any = None) -> Any:
+    def get_template(self, name: Any, parent: Any = None, globals: Any = None) -> Any:  # noqa: A002
         """The file ``name``, paid for."""
         unit = self.library.get(name)
         if unit is None:
@@ -132,7 +135,7 @@ class Linked(Sandbox):
         spend(200, 2048)
         return unit
 
-    def select_template(self, names: Any, parent: Any = None, globals: Any = None) -> Any:
+    def select_template(self, names: Any, parent: Any = None, globals: Any = None) -> Any:  # noqa: A002
         """The first of the files that exists."""
         for name in names:
             if self.library.get(name) is not None:
@@ -159,7 +162,7 @@ class Scope(Context):
             return self.eval_ctx
         raise AttributeError(name)
 
-    def derived(self, locals: dict[str, Any] | None = None) -> Context:
+    def derived(self, locals: dict[str, Any] | None = None) -> Context:  # noqa: A002
         """The scope with more names, for a block."""
         parent = dict(self.get_all())
         for name, value in (locals or {}).items():

@@ -27,7 +27,7 @@ class Expand:
 
 
 def default(value: Any, default_value: Any = "", boolean: Any = False) -> Any:
-    """``| default("none")``; with ``true`` also for what is empty."""
+    """The filter ``default("none")``; with ``true`` also for what is empty."""
     if isinstance(value, Undefined) or (boolean and not value):
         return default_value
     return value

@@ -1,4 +1,4 @@
-"""The beginning and the end of a render: from scope to context, and from the generated parts to the field's value."""
+"""Beginning and end of a render: from scope to context, and from the generated parts to the field's value."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ _GUARDS: dict[str, Any] = {
     "invoke": access.invoke,
     "call": access.call,
     "looped": access.looped,
+    "spread": access.spread,
     "entered": access.entered,
     "concat_values": operators.concat,
     "compare": operators.compare,
@@ -61,7 +62,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "Any", {Kind.HTML: HTML_FILTERS, Kind.ADDRESS: ADDRESS_FILTERS}.get(kind, FILTERS)
         )
         self.tests = cast("Any", TESTS)
-        self.out, self.concat = OUT[kind]  # type: ignore[assignment]
+        self.out, self.concat = OUT[kind]  # type: ignore[method-assign]
 
 
 def generate(environment: Sandbox, tree: nodes.Template, name: str) -> str:
@@ -80,7 +81,7 @@ def namespace(environment: Sandbox, native: bool) -> dict[str, Any]:
 
 
 def _trust_vars(tree: nodes.Template) -> None:
-    # "<<vars.crm>>/contacts": where a URL begins with one of the operator's settings, that is the author's own text
+    # "<<vars.crm>>/contacts": one of the operator's settings at the beginning is the author's own text
     output = tree.body[0] if tree.body else None
     if isinstance(output, nodes.Output) and output.nodes:
         inner: nodes.Node = output.nodes[0]
@@ -102,8 +103,7 @@ class Prices:
         if isinstance(node, nodes.Macro | nodes.CallBlock):
             inside = self._sum(node.body)
             node.body.insert(0, _pay("entered", [], inside, node.lineno))
-            outside = [child for child in node.iter_child_nodes(exclude=("body",))]
-            return self._sum(outside)
+            return self._sum(node.iter_child_nodes(exclude=("body",)))
         if isinstance(node, nodes.For):
             inside = self._sum([*node.body, *([node.test] if node.test else []), node.target])
             outside_price = self._sum([node.iter, *node.else_])
@@ -111,6 +111,13 @@ class Prices:
                 node.body.insert(0, _pay("entered", [], inside, node.lineno))
             node.iter = _paid(node.iter, inside, node.lineno)
             return outside_price
+        if isinstance(node, nodes.Call | nodes.Filter | nodes.Test):
+            # a call is dearer than a name; what is spread over its arguments has no length until then
+            steps += 2 * _STEPS_PER_NODE
+            if node.dyn_args is not None:
+                node.dyn_args = _spread(node.dyn_args)
+            if node.dyn_kwargs is not None:
+                node.dyn_kwargs = _spread(node.dyn_kwargs)
         if isinstance(node, nodes.Output):
             space = _SPACE_PER_OUTPUT * sum(not isinstance(child, nodes.TemplateData) for child in node.nodes)
         more_steps, more_space = self._sum(node.iter_child_nodes())
@@ -125,11 +132,13 @@ class Prices:
         return steps + 2, space + 16
 
 
-def _paid(values: nodes.Expr, price: tuple[int, int], lineno: int) -> nodes.Call:
-    arguments: list[nodes.Expr] = [nodes.Const(number) for number in price]
-    return nodes.Call(
-        nodes.EnvironmentAttribute("looped"), [values, *arguments], [], None, None, lineno=lineno
-    )
+def _spread(values: nodes.Expr) -> nodes.Call:
+    return nodes.Call(nodes.EnvironmentAttribute("spread"), [values], [], None, None, lineno=values.lineno)
+
+
+def _paid(values: nodes.Node, price: tuple[int, int], lineno: int) -> nodes.Call:
+    arguments: list[nodes.Node] = [values, *(nodes.Const(number) for number in price)]
+    return nodes.Call(nodes.EnvironmentAttribute("looped"), arguments, [], None, None, lineno=lineno)
 
 
 def _pay(name: str, values: list[nodes.Expr], price: tuple[int, int], lineno: int) -> nodes.ExprStmt:

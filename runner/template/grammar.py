@@ -1,7 +1,7 @@
 """Tokens → Jinja's syntax tree, checked: every mistake that can be known before a render, said plainly.
 
-Node line numbers are offsets in the text, plus one: Jinja carries them through to the generated code, so that an
-error at run time has a column.
+Node line numbers are offsets in the text, plus one: Jinja carries them through to the generated code, so that
+an error at run time has a column.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ _TOKEN_WORDS = {
 }
 
 
-def parse(text: str, kind: Kind, delimiters: Delimiters) -> nodes.Template:
-    """The tree of one template text; raises Mistake."""
+def parse(text: str, kind: Kind, delimiters: Delimiters) -> tuple[nodes.Template, int]:
+    """The tree of one template text and the number of its tokens; raises Mistake."""
     try:
         if kind is Kind.EXPRESSION and not is_template(text, delimiters):
             if not text.strip():
@@ -60,13 +60,14 @@ def parse(text: str, kind: Kind, delimiters: Delimiters) -> nodes.Template:
             tokens = scan_expression(text, delimiters)
         else:
             tokens = scan(text.rstrip() if kind is Kind.EXPRESSION else text, delimiters)
-        tree = _PlainParser(tokens, delimiters).parse()
+        found = list(tokens)
+        tree = _PlainParser(found, delimiters).parse()
     except TemplateSyntaxError as error:
         raise _plain(error, text, delimiters) from error
     except RecursionError as error:
         raise Mistake("the template is nested too deep", 0) from error
     _check(tree, kind, delimiters)
-    return tree
+    return tree, len(found)
 
 
 def lone(tree: nodes.Template) -> nodes.Expr | None:
@@ -182,7 +183,7 @@ def _check(tree: nodes.Template, kind: Kind, delimiters: Delimiters) -> None:
         if isinstance(node, nodes.Test) and node.name not in TESTS:
             raise _unknown("test", node.name, TESTS, at)
         if isinstance(node, nodes.Call | nodes.Filter | nodes.Test):
-            _unique([keyword.key for keyword in node.kwargs], "argument", at)
+            _unique([str(getattr(keyword, "key", "")) for keyword in node.kwargs], "argument", at)
         elif isinstance(node, nodes.Macro | nodes.CallBlock):
             _unique([str(argument.name) for argument in node.args], "parameter", at)
         elif isinstance(node, nodes.Block):
@@ -193,7 +194,7 @@ def _check(tree: nodes.Template, kind: Kind, delimiters: Delimiters) -> None:
             raise Mistake('unknown name "self"', at)
         elif isinstance(node, nodes.Name) and node.name == "loop" and node.ctx == "store":
             raise Mistake('"loop" cannot be set: it tells about the loop', at)
-        elif isinstance(node, nodes.Include | nodes.Import | nodes.FromImport | nodes.Extends):
+        elif isinstance(node, NAMING):
             file_names(node)
         if kind in (Kind.ADDRESS, Kind.URL) and (
             isinstance(node, nodes.FilterBlock) or (isinstance(node, nodes.AssignBlock) and node.filter)
@@ -203,9 +204,12 @@ def _check(tree: nodes.Template, kind: Kind, delimiters: Delimiters) -> None:
             )
 
 
-def file_names(node: nodes.Include | nodes.Import | nodes.FromImport | nodes.Extends) -> list[str]:
+NAMING = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+
+
+def file_names(node: nodes.Stmt) -> list[str]:
     """The files that a statement names: written out, so that no value ever chooses one."""
-    template = node.template
+    template: nodes.Expr = getattr(node, "template")  # noqa: B009
     names: list[object]
     if isinstance(template, nodes.Const):
         names = list(template.value) if isinstance(template.value, list | tuple) else [template.value]

@@ -1,4 +1,4 @@
-"""Filters of lists. They return lists, never generators: what a template holds is data that can be counted."""
+"""Filters of lists. They return lists, never generators: what a template holds can be counted."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def reverse(values: Any) -> Any:
 
 
 def joined(values: Any, d: Any = "", attribute: Any = None) -> str:
-    """``| join(", ")``."""
+    """The filter ``join(", ")``."""
     found = items(values)
     if attribute is not None:
         get = getter(attribute)
@@ -108,7 +108,7 @@ def _sorted(values: list[Any], key: Callable[[Any], Any], reverse: bool) -> list
 def sort(
     values: Any, reverse: bool = False, case_sensitive: bool = False, attribute: Any = None
 ) -> list[Any]:
-    """``| sort(attribute="name")``; several attributes are separated by commas."""
+    """The filter ``sort(attribute="name")``; several attributes are separated by commas."""
     paths = to_text(attribute).split(",") if isinstance(attribute, str) else [attribute]
     if len(paths) > 10:
         raise Refused("a list is sorted by at most 10 attributes")
@@ -178,7 +178,7 @@ def largest(values: Any, case_sensitive: bool = False, attribute: Any = None) ->
 
 
 def total(values: Any, attribute: Any = None, start: Any = 0) -> Any:
-    """``| sum(attribute="price")``."""
+    """The filter ``sum(attribute="price")``."""
     get = getter(attribute)
     result = start
     for value in items(values):
@@ -187,7 +187,7 @@ def total(values: Any, attribute: Any = None, start: Any = 0) -> Any:
 
 
 def groupby(values: Any, attribute: Any, default: Any = None, case_sensitive: bool = False) -> list[Any]:
-    """``| groupby("city")``: mappings with ``grouper`` and ``list``, which also unpack as a pair."""
+    """The filter ``groupby("city")``: mappings with ``grouper`` and ``list``, which also unpack as a pair."""
     get = getter(attribute, default, fold=not case_sensitive)
     shown = getter(attribute, default)
     found = _sorted(items(values), get, False)
@@ -202,7 +202,7 @@ def groupby(values: Any, attribute: Any, default: Any = None, case_sensitive: bo
 
 
 def batch(values: Any, linecount: Any, fill_with: Any = None) -> list[list[Any]]:
-    """``| batch(3)``: rows of three."""
+    """The filter ``batch(3)``: rows of three."""
     size = _count(linecount, 1_000_000)
     found = items(values)
     spend(len(found), 80 * (len(found) // size + 1))
@@ -215,7 +215,7 @@ def batch(values: Any, linecount: Any, fill_with: Any = None) -> list[list[Any]]
 
 
 def slices(value: Any, slices: Any, fill_with: Any = None) -> list[list[Any]]:
-    """``| slice(3)``: three columns."""
+    """The filter ``slice(3)``: three columns."""
     count = _count(slices, _MAX_SLICES)
     found = items(value)
     spend(count, 80 * count)
@@ -238,7 +238,7 @@ def _count(number: Any, most: int) -> int:
 
 
 def map_(values: Any, *args: Any, attribute: Any = None, default: Any = None, **kwargs: Any) -> list[Any]:
-    """``| map("upper")``, ``| map(attribute="email")``."""
+    """The filter ``map("upper")``, ``| map(attribute="email")``."""
     if attribute is not None:
         get = getter(attribute, default)
         return [get(value) for value in items(values)]

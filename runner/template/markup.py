@@ -13,7 +13,7 @@ _MAX_MESSAGE = 300
 
 
 def compile_mjml(source: str) -> str:
-    """HTML from an MJML document; raises TemplateError. ``mj-include`` is refused: files come by ``include``."""
+    """HTML from an MJML document; raises TemplateError. ``mj-include`` is refused, ``include`` serves."""
     from mjml import mjml2html
 
     if len(source) > _MAX_MJML:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from markupsafe import escape
-
 from runner.template.budget import Refused, spend, spend_text
 from runner.template.dates import strftime
 from runner.template.operators import contains, hashable
@@ -19,6 +17,19 @@ from runner.template.values import Html, describe, to_html, to_text, weigh
 _MAX_WIDTH = 10_000
 _ENCODINGS = frozenset(
     {"utf-8", "utf8", "ascii", "us-ascii", "latin-1", "latin1", "iso-8859-1", "cp1252", "utf-16"}
+)
+_QUESTIONS = (
+    "isdigit",
+    "isalpha",
+    "isalnum",
+    "isnumeric",
+    "isdecimal",
+    "isspace",
+    "isupper",
+    "islower",
+    "istitle",
+    "isascii",
+    "isidentifier",
 )
 _BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
@@ -253,10 +264,7 @@ def _count(values: list[Any], value: Any) -> int:
 
 _STR: dict[str, Callable[..., Any]] = {
     **{name: _cased(name) for name in ("upper", "lower", "title", "capitalize", "casefold", "swapcase")},
-    **{
-        name: _asked(name)
-        for name in ["isdigit", "isalpha", "isalnum", "isnumeric", "isdecimal", "isspace", "isupper", "islower", "istitle", "isascii", "isidentifier"]
-    },
+    **{name: _asked(name) for name in _QUESTIONS},
     "strip": lambda text, characters=None: stripped(text, characters),
     "lstrip": lambda text, characters=None: stripped(text, characters, "lstrip"),
     "rstrip": lambda text, characters=None: stripped(text, characters, "rstrip"),
@@ -328,8 +336,3 @@ ATTRIBUTES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (time, ("hour", "minute", "second", "microsecond")),
     (timedelta, ("days", "seconds")),
 )
-
-
-def escaped(values: Iterable[Any]) -> list[Any]:
-    """Arguments for a method of an ``Html`` text."""
-    return [value if type(value) is Html else escape(to_text(value)) for value in values]

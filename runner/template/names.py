@@ -209,7 +209,7 @@ class _Checker:
 
         shape = ANY
         if isinstance(node.node, nodes.EnvironmentAttribute):
-            return self.expression(node.args[0], scope) if node.node.name == "looped" else ANY
+            return ANY if node.node.name == "entered" else self.expression(node.args[0], scope)
         if isinstance(node.node, nodes.Getattr):
             owner = self.expression(node.node.node, scope)
             if owner.closed and node.node.attr not in NAMES:

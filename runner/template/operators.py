@@ -14,6 +14,7 @@ from runner.template.printf import printf
 from runner.template.values import SCALARS, Html, bounded, describe, to_html, to_text, weigh
 
 _NUMBERS = (int, float, bool)
+_MOST_REPEATS = 1000
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq,
     "ne": operator.ne,
@@ -60,6 +61,8 @@ def multiply(left: Any, right: Any) -> Any:
     if isinstance(left, int) and not isinstance(right, int | float):
         left, right = right, left
     if isinstance(right, int):
+        if isinstance(left, str | bytes | list | tuple) and right > _MOST_REPEATS:
+            raise Refused(f"a text or list is repeated at most {_MOST_REPEATS} times")
         if isinstance(left, str):
             spend_text(len(left) * max(right, 0), not left.isascii())
         elif isinstance(left, bytes | list | tuple):
@@ -160,7 +163,10 @@ def contains(whole: Any, part: Any) -> bool:
         spend(1 + len(whole))
         if type(part) not in SCALARS:
             spend(weigh(part) * len(whole))
-    elif not isinstance(whole, range):
+    elif isinstance(whole, range):
+        # Python looks for anything but a whole number one by one
+        return isinstance(part, int) and part in whole
+    else:
         raise Refused(f"nothing can be in {describe(whole)}")
     try:
         return part in whole

@@ -1,8 +1,8 @@
 """What becomes of the values in a field of each kind, and how the parts of a field are put together.
 
 In a URL and in an address field the author's text and the values never mix: the generated code yields them as
-objects of different types, and macros and blocks keep them apart in ``Mixed``. There is no mark in the text that
-a value could forge.
+objects of different types, and macros and blocks keep them apart in ``Mixed``. There is no mark in the text
+that a value could forge.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``"%s of %d" % (a, b)``, ``| format`` and ``"{} of {}".format(a, b)``: formatting whose widths are bounded."""
+"""``"%s of %d" % (a, b)``, ``| format`` and ``"{} of {}".format(a, b)``, with widths bounded."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _wide(width: str) -> bool:
 
 
 def braces(template: str, args: Sequence[Any], kwargs: Mapping[str, Any], lookup: Any) -> str:
-    """``template.format(*args, **kwargs)``; ``lookup(value, name, is_attribute)`` follows dots and brackets."""
+    """``template.format(*args, **kwargs)``; ``lookup(value, name, is_attribute)`` follows its dots."""
     html = type(template) is Html
     text = to_text(template)
     spend_text(len(text))

@@ -1,22 +1,22 @@
 """Text → tokens: which parts of a text are template, and which are not.
 
-The delimiters ``<<``, ``<%`` and ``<#`` meet HTML, so the rules are our own: of a run of ``<`` the last two open
-an expression (``<<<x>>>`` is the value of x between angle brackets), the first ``>>`` outside a string closes it,
-and what follows is text again. Each token carries its offset, so that an error can name line and column.
-No line statements, no newline rewriting: text between tags is kept as it is.
+The delimiters ``<<``, ``<%`` and ``<#`` meet HTML, so the rules are our own: of a run of ``<`` the last two
+open an expression (``<<<x>>>`` is the value of x between angle brackets), the first ``>>`` outside a string
+closes it, and what follows is text again. Each token carries its offset, so that an error can name line and
+column. No line statements, no newline rewriting: text between tags is kept as it is.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, NoReturn
 
 Delimiters = Literal["angle", "curly"]
 
 MAX_SOURCE = 1024 * 1024
 """Characters in one template text."""
-MAX_TOKENS = 20_000
+MAX_TOKENS = 10_000
 """Tokens in one template text; compiling takes about 15 µs for each."""
 _MAX_DIGITS = 60
 
@@ -179,7 +179,7 @@ class _Scanner:
         yield from self._data(len(text), False)
 
     def _start(self, match: re.Match[str]) -> int:
-        # of "<<<x>>>" the first bracket is text; of "<<% if %>" too, since no expression begins with a percent sign
+        # of "<<<x>>>" the first bracket is text; of "<<% if %>" too: no expression begins with a percent sign
         if match[0][0] != "<":
             return match.start()
         return match.end() - (1 if self.text[match.end() : match.end() + 1] in ("%", "#") else 2)
@@ -257,7 +257,7 @@ class _Scanner:
             self._unclosed(closing, start)
         self.at = at
 
-    def _stray(self, at: int, closing: re.Pattern[str] | None, start: int) -> None:
+    def _stray(self, at: int, closing: re.Pattern[str] | None, start: int) -> NoReturn:
         if closing is not None and closing.search(self.text, at) is None:
             self._unclosed(closing, start)
         found = self.text[at]
@@ -265,7 +265,7 @@ class _Scanner:
             raise Mistake(f"the quoted text that begins here is never closed: {found}", at)
         raise Mistake(f'unexpected character "{found}" in an expression', at)
 
-    def _unclosed(self, closing: re.Pattern[str], start: int) -> None:
+    def _unclosed(self, closing: re.Pattern[str], start: int) -> NoReturn:
         begin, end = self.style.expression if closing is self.style.end_expression else self.style.statement
         raise Mistake(
             f'"{begin}" is never closed', start, f'close it with "{end}", or {self._literal(begin)}'

@@ -15,8 +15,8 @@ _LEAVES = frozenset({"string", "number", "integer", "boolean", "null"})
 class Shape:
     """The names in a value, and the shape behind each.
 
-    ``names`` None: nothing is known. ``closed``: there are no other names than these. ``items`` is the shape of
-    each item when the value is a list.
+    ``names`` None: nothing is known. ``closed``: there are no other names than these. ``items`` is the shape
+    of each item when the value is a list.
     """
 
     names: Mapping[str, Shape] | None = None

@@ -22,6 +22,7 @@ _TITLE = re.compile(r"[^\s\-({\[<]+")
 _LINK = re.compile(r"(?:https?://|www\.)[^\s<>\"']{1,2000}")
 _METHODS = {name: method for types, table in METHODS[:1] for name, method in table.items()}
 _MAX_LINES_WIDTH = 1000
+_MOST_LINKED = 200_000
 
 
 class Encoded(str):
@@ -59,7 +60,7 @@ def trim(value: Any, chars: Any = None) -> str:
 
 
 def center(value: Any, width: Any = 80) -> str:
-    """``| center(80)``."""
+    """The filter ``center(80)``."""
     text = to_text(value)
     spend_text(len(text) + sane(width))
     return text.center(sane(width))
@@ -78,12 +79,12 @@ def _indent(text: str, size: Any = 4, first: bool = False, blank: bool = False) 
 
 
 def indent(value: Any, width: Any = 4, first: Any = False, blank: Any = False) -> str:
-    """``| indent(4)``."""
+    """The filter ``indent(4)``."""
     return _kept(_indent)(value, width, bool(first), bool(blank))
 
 
 def truncate(value: Any, length: Any = 255, killwords: Any = False, end: Any = "...", leeway: Any = 5) -> str:
-    """``| truncate(80)``."""
+    """The filter ``truncate(80)``."""
     text, tail = to_text(value), to_text(end)
     length, leeway = sane(length, 10_000_000), sane(leeway, 10_000_000)
     if len(text) <= length + leeway:
@@ -111,7 +112,7 @@ def wordwrap(
     wrapstring: Any = None,
     break_on_hyphens: Any = True,
 ) -> str:
-    """``| wordwrap(72)``: lines of at most so many characters, broken at spaces."""
+    """The filter ``wordwrap(72)``: lines of at most so many characters, broken at spaces."""
     text, size = to_text(value), sane(width)
     between = "\n" if wrapstring is None else to_text(wrapstring)
     if size < 1:
@@ -192,6 +193,8 @@ def urlize(
 ) -> str:
     """``| urlize``: web addresses in a text become links; the rest is escaped."""
     text = to_text(value)
+    if len(text) > _MOST_LINKED:
+        raise Refused(f"urlize takes at most {_MOST_LINKED} characters")
     spend(len(text), 4 * len(text))
     rels = " ".join(filter(None, ["noopener", "nofollow" if nofollow else "", to_text(rel) if rel else ""]))
     more = f' rel="{escape(rels)}"' + (f' target="{escape(to_text(target))}"' if target else "")
@@ -264,7 +267,7 @@ def number(value: Any) -> int | float:
 
 
 def rounded(value: Any, precision: Any = 0, method: Any = "common") -> Any:
-    """``| round(2)``."""
+    """The filter ``round(2)``."""
     found = number(value)
     if not isinstance(precision, int) or not -20 <= precision <= 20:
         raise Refused("a number is rounded to between -20 and 20 digits")
@@ -285,7 +288,8 @@ def filesizeformat(value: Any, binary: Any = False) -> str:
     if abs(size) < base:
         return f"{int(size)} Byte{'' if size == 1 else 's'}"
     units = ("KiB", "MiB", "GiB", "TiB", "PiB") if binary else ("kB", "MB", "GB", "TB", "PB")
-    for unit in units:
+    unit = units[0]
+    for unit in units:  # noqa: B007  (the last one is used)
         size /= base
         if abs(size) < base:
             break

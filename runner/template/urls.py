@@ -19,6 +19,7 @@ class UrlPart(str):
     __slots__ = ("trusted",)
 
     def __new__(cls, text: str, trusted: bool = False) -> UrlPart:
+        """``text`` is encoded already, or trusted."""
         part = super().__new__(cls, text)
         part.trusted = trusted
         return part
@@ -56,7 +57,7 @@ def _check_host(text: str, begin: int, end: int, values: list[tuple[int, int]]) 
     for start, stop in values:
         if stop <= max(begin, user) or start >= end:
             continue
-        # "https://example.com<< x >>" with ".evil.test" would lead elsewhere: a dot may only begin a new label
+        # "https://example.com<< x >>" and ".evil.test" lead elsewhere: only a whole label may hold a dot
         fresh = start in (begin, user) or text[start - 1] == "."
         if (_HOST if fresh else _LABEL).fullmatch(text, start, stop) is None:
             raise Refused(

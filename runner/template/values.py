@@ -1,7 +1,7 @@
 """What a value may be inside a template, and what text it becomes. Anything else is refused, not printed.
 
-Values are plain data. Everything built here is bounded: a list that holds itself thirty doublings deep is small in
-memory and endless on paper, so it is counted item by item before anything is made of it.
+Values are plain data. Everything built here is bounded: a list that holds itself thirty doublings deep is
+small in memory and endless on paper, so it is counted item by item before anything is made of it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCALARS = frozenset(
 
 
 class Html(Markup):
-    """Markup that a template's author vouches for. A ``Markup`` that is not of this class is text like any other."""
+    """Markup that a template's author vouches for. A ``Markup`` of any other class is text."""
 
     __slots__ = ()
 
@@ -135,7 +135,7 @@ def bounded(number: int) -> int:
 
 
 def plain(value: Any) -> Any:
-    """A value as native data: ranges and tuples as they are read, mappings as ``dict``, no markup, no unknowns."""
+    """A value as native data: a range is a list, a mapping a ``dict``; no markup, no unknowns."""
     return measured(value)[0]
 
 
