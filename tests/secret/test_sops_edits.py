@@ -70,7 +70,8 @@ def test_sops_reads_back_every_edit_in_place(seed: int, tmp_path: Path, real_sop
             place.path for place, found in before.found if found and found.text and reachable(before, place)
         ]
         path_to = rng.choice(paths)
-        new = leaf_of(leaf(rng)) if rng.random() < 0.5 else Leaf("str", text(rng))
+        value = leaf(rng) if rng.random() < 0.5 else text(rng)
+        new = None if isinstance(value, (dict, list)) else leaf_of(value)
         if not isinstance(new, Leaf) or new.text in ("", "-0"):
             new = Leaf("str", "changed")
         after = before.seal(edit.with_value(before.document, path_to, new))

@@ -40,7 +40,7 @@ def smtp(space: Space, **changes: Any) -> SmtpCredential:
 
 
 def errors(space: Space, **changes: Any) -> list[str]:
-    space.put(**changes)
+    space.put({**SMTP, **changes})
     return [
         finding.message for finding in space.store().check("marketing", True) if finding.severity == "error"
     ]
