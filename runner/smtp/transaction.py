@@ -8,6 +8,7 @@ held back until all of the content has left this process and the connection is k
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,8 +21,14 @@ from runner.smtp.wire import Lost
 
 _SLOWEST = 32 * 1024
 """Octets per second that a server has to take on average, beyond ``timeout_seconds``."""
+_LAST_WRITE = 64 * 1024
+"""Octets of content that leave in one write with the final dot: one write for most messages."""
 _MAX_ADDRESS = 900
 SERVICE_CLOSING = 421
+
+_LINE_END = re.compile("[\r\n\0]")
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_ENDS_PATH = re.compile("[\x00-\x20<>\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +143,11 @@ class _Exchange:
         except TimeoutError as exc:
             session.closing = True
             raise session.timed_out("waiting for the answer to MAIL, RCPT or DATA") from exc
+        content = self.letter.content
+        cut = max(0, len(content) - _LAST_WRITE)
         try:
-            await self.wire.stream(self.letter.content, deadline + len(self.letter.content) / _SLOWEST)
+            await self.wire.stream(content[:cut], deadline + cut / _SLOWEST)
+            self.wire.check_peer()
         except TimeoutError as exc:
             session.closing = True
             raise session.timed_out("sending the message") from exc
@@ -145,10 +155,11 @@ class _Exchange:
             self.refused_early()
             raise
         session.clean = True
-        commands, count = following()
-        self.wire.send(b".\r\n" + commands, 1 + count)
+        # Nothing may stand behind the dot of a large message, so that ``unsent`` says whether the dot has left.
+        commands, count = (b"", 0) if cut else following()
+        self.wire.send(content[cut:] + b".\r\n" + commands, 1 + count)
         self.stage.handed_over = True
-        reply = await self.verdict()
+        reply = await self.verdict(dot_last=not commands)
         if not reply.positive:
             raise self.message_error(reply)
         return Outcome(accepted, rejected, session.scrubber.reply(reply))
@@ -242,7 +253,7 @@ class _Exchange:
             except (Lost, TimeoutError):
                 self.session.closing = True
 
-    async def verdict(self) -> Reply:
+    async def verdict(self, *, dot_last: bool) -> Reply:
         """The reply to the final dot; raises DeliveryUnknown when there is none that says yes or no."""
         session = self.session
         place = f"{session.place} after the message was handed over and before it was acknowledged"
@@ -250,9 +261,14 @@ class _Exchange:
             reply = await self.wire.reply(session.deadline())
         except Lost as exc:
             session.closing = True
+            if dot_last and self.wire.unsent:
+                self.refused_early()
+                raise
             raise DeliveryUnknown(f"Delivery unknown: {exc} at {place}") from exc
         except TimeoutError as exc:
             session.closing = True
+            if dot_last and self.wire.unsent:
+                raise session.timed_out("sending the message") from exc
             told = f"no answer within {session.credential.timeout_seconds:g} s"
             raise DeliveryUnknown(f"Delivery unknown: {told} from {place}") from exc
         if reply.code == SERVICE_CLOSING:
@@ -296,20 +312,11 @@ class _Exchange:
 
 
 def _check(address: str, *, utf8: bool, empty: bool) -> None:
-    """Refuse what could be read as a second argument or command; the composer has parsed the address
-    before.
-    """
-    if any(letter in address for letter in "\r\n\0"):
-        raise HeaderError(
-            "Header value contains forbidden characters: a line end or NUL in an envelope address"
-        )
-    bad = any(ord(letter) < 32 or ord(letter) == 127 for letter in address)
-    if not address.startswith('"'):
-        bad = bad or any(letter in address for letter in " <>")
-    if (
-        bad
-        or len(address) > _MAX_ADDRESS
-        or (not address and not empty)
-        or (not utf8 and not address.isascii())
-    ):
+    """Refuse what could be read as a second argument or command; the composer has parsed the address before."""
+    if _LINE_END.search(address):
+        raise HeaderError("Header value contains forbidden characters: a line end or NUL in an envelope address")
+    # A quoted local part may hold what would end the path elsewhere.
+    bad = _CONTROL if address.startswith('"') else _ENDS_PATH
+    wrong = bad.search(address) or len(address) > _MAX_ADDRESS or not (address or empty)
+    if wrong or not (utf8 or address.isascii()):
         raise AddressError(f"Invalid address {address[:100]!r} in the envelope")

@@ -140,14 +140,22 @@ class Wire(asyncio.Protocol):
         Raises Lost, or TimeoutError at ``deadline``.
         """
         for start in range(0, len(data), _CHUNK):
-            self.send(data[start : start + _CHUNK] if len(data) > _CHUNK else data, replies=0)
+            self.send(data[start : start + _CHUNK], replies=0)
             while not self._writable:
                 self._alive()
                 await self._wait(deadline)
+
+    def check_peer(self) -> None:
+        """Raise Lost when the server has closed, even if its goodbye is in the kernel and still unread."""
         self._alive()
         if not self._open_at_the_other_end():
             self._end("the server closed the connection")
             self._alive()
+
+    @property
+    def unsent(self) -> bool:
+        """True when the end of what was written is still, or was to the last, in this process."""
+        return not self._writable
 
     async def close(self, patience: float = 1.0) -> None:
         """Close; ``patience`` seconds for TLS to say goodbye, then by force."""
@@ -238,7 +246,6 @@ class Wire(asyncio.Protocol):
             self._waiter = None
 
     def _open_at_the_other_end(self) -> bool:
-        """False when the kernel knows that the server has closed, though its goodbye is still unread."""
         assert self._transport is not None
         sock = self._transport.get_extra_info("socket")
         if sock is None or _TCP_INFO is None:
