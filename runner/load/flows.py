@@ -45,7 +45,7 @@ def load_flows(root: Path, settings: Settings, only: Container[str] | None = Non
             continue
         files.append(found)
         try:
-            loaded = read_flow(root, Path(found), settings)
+            loaded = read_flow(root, root / found, settings)
         except Invalid as exc:
             findings += exc.diagnostics
         else:

@@ -38,15 +38,16 @@ def load_settings(root: Path, environ: Mapping[str, str]) -> Settings:
     Raises Invalid for mistakes in the file and ConfigurationError for a variable that is not understood: a
     ``FLOWPOST_DELIVERY`` with a slip of the pen must not mail customers.
     """
-    settings = (
-        _from_file(root) if (root / SETTINGS_FILE).is_symlink() or (root / SETTINGS_FILE).exists() else {}
-    )
+    file = root / SETTINGS_FILE
+    # A link that leads nowhere is a mistake to tell, and no reason to mail by the defaults.
+    settings = _from_file(root) if file.is_symlink() or file.exists() else {}
     _override(settings, environ)
     http = settings.get("http", {})
     defaults = Settings()
     for kind in ("flows", "templates", "secrets"):
-        if problem := _folder_problem(root, settings.get(kind, getattr(defaults, kind))):
-            raise ConfigurationError(f'the {kind} folder "{settings[kind]}" {problem}')
+        folder = settings.get(kind, getattr(defaults, kind))
+        if problem := _folder_problem(root, folder):
+            raise ConfigurationError(f'the {kind} folder "{folder}" {problem}')
     delivery = settings.get("delivery", {})
     return Settings(
         workspace=settings.get("workspace", defaults.workspace),
@@ -103,8 +104,11 @@ def _own_rules(root: Path, document: source.Document) -> list[Diagnostic]:
 def _folder_problem(root: Path, folder: str) -> str:
     if "\0" in folder or Path(folder).is_absolute() or ".." in Path(folder).parts:
         return "is not inside the workspace"
-    if not (root / folder).resolve().is_relative_to(root.resolve()):
-        return "leads out of the workspace"
+    try:
+        if not (root / folder).resolve().is_relative_to(root.resolve()):
+            return "leads out of the workspace"
+    except (OSError, RuntimeError):
+        return "leads in a circle"
     return ""
 
 
@@ -144,9 +148,9 @@ def _parsed(name: str, text: str) -> Any:
             if text.startswith("tcp://")
             else None
         )
-        raise ConfigurationError(
-            f'{name}: "{text[:60]}" {"is " if "patternErrorMessage" in rules else ""}{reason}', hint=hint
-        )
+        shown = "the value" if rules.get("writeOnly") else f'"{text[:60]}"'
+        reason = f"is {reason}" if "patternErrorMessage" in rules else reason
+        raise ConfigurationError(f"{name}: {shown} {reason}", hint=hint)
     return value
 
 

@@ -33,9 +33,11 @@ def relative_name(root: Path, path: Path) -> str:
     absolute = Path(os.path.normpath(path if path.is_absolute() else Path.cwd() / path))
     if not path.is_absolute() and not absolute.exists():
         absolute = Path(os.path.normpath(root / path))
-    for base, place in ((root.absolute(), absolute), (root.resolve(), absolute.resolve())):
-        if place.is_relative_to(base):
-            return place.relative_to(base).as_posix()
+    if absolute.is_relative_to(root.absolute()):
+        return absolute.relative_to(root.absolute()).as_posix()
+    real = _real(absolute)
+    if real is not None and real.is_relative_to(root.resolve()):
+        return real.relative_to(root.resolve()).as_posix()
     return path.as_posix()
 
 
@@ -74,8 +76,8 @@ def flow_files(root: Path, folder: str) -> Iterator[str | Diagnostic]:
 
     def walk(name: str) -> Iterator[str | Diagnostic]:
         path = base / name
-        real = path.resolve()
-        if real in seen:
+        real = _real(path)
+        if real is None or real in seen:
             return
         seen.add(real)
         try:
@@ -88,10 +90,11 @@ def flow_files(root: Path, folder: str) -> Iterator[str | Diagnostic]:
             if entry.name.startswith("."):
                 continue
             is_flow = entry.name.endswith(_SUFFIXES) and not entry.name.endswith(_TESTS)
-            is_folder = entry.is_dir()
+            is_folder = Path(entry.path).is_dir()
             if not is_flow and not is_folder:
                 continue
-            if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(base):
+            real = _real(Path(entry.path)) if entry.is_symlink() else base
+            if real is not None and not real.is_relative_to(base):
                 yield Diagnostic(
                     inner, 1, 1, "the link leads out of the workspace and is not followed", "yaml"
                 )
@@ -111,3 +114,11 @@ def flow_files(root: Path, folder: str) -> Iterator[str | Diagnostic]:
         )
         return
     yield from walk(folder.strip("/"))
+
+
+def _real(path: Path) -> Path | None:
+    """Where ``path`` leads, or None when it leads in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return None

@@ -108,7 +108,7 @@ class Explainer:
             message = f"{self.label(pointer)} is {kind_of(error.instance)}, expected {kinds(expected)}"
             self._add(pointer, "type", message)
             return
-        what = self._shown(pointer, error.instance)
+        what = self._shown(pointer, error)
         hint = ""
         if (reason := error.schema.get("patternErrorMessage")) and isinstance(error.instance, int | float):
             reason, _, hint = reason.partition(": ")
@@ -118,21 +118,24 @@ class Explainer:
             hint = "" if isinstance(error.instance, str) or "string" not in expected else "put it in quotes"
         self._add(pointer, "type", f"{what} {expectation} for {self.label(pointer)}", hint)
 
-    def _shown(self, pointer: Pointer, value: Any) -> str:
-        return shown(value, self.document.written(pointer))
+    def _shown(self, pointer: Pointer, error: ValidationError) -> str:
+        # A database's address holds a password now and then.
+        if isinstance(error.schema, dict) and error.schema.get("writeOnly"):
+            return "the value"
+        return shown(error.instance, self.document.written(pointer))
 
     def _enum(self, pointer: Pointer, error: ValidationError) -> None:
         if error.instance is None:
             expected = _list(error.validator_value)
             self._add(pointer, "type", f"{self.label(pointer)} is empty, expected one of {expected}")
             return
-        what = self._shown(pointer, error.instance)
+        what = self._shown(pointer, error)
         close = nearest(str(error.instance), [str(value) for value in error.validator_value])
         message = f"{what} is not one of {_list(error.validator_value)} for {self.label(pointer)}"
         self._add(pointer, "enum", message, f"did you mean {quoted(close)}?" if close else "")
 
     def _const(self, pointer: Pointer, error: ValidationError) -> None:
-        what = self._shown(pointer, error.instance)
+        what = self._shown(pointer, error)
         message = f"{what} is not {quoted(error.validator_value)} for {self.label(pointer)}"
         if self.name == "workspace" and pointer == ("delivery", "mode"):
             field = "to" if error.validator_value == "redirect" else "allow"
@@ -144,7 +147,7 @@ class Explainer:
     def _pattern(self, pointer: Pointer, error: ValidationError) -> None:
         # "not a path like crm/contact: letters and digits": what follows the colon is how to mend it.
         reason, _, hint = error.schema.get("patternErrorMessage", "not what is expected").partition(": ")
-        what = self._shown(pointer, error.instance)
+        what = self._shown(pointer, error)
         self._add(pointer, "pattern", f"{what} is {reason} for {self.label(pointer)}", hint)
 
     def _required(self, pointer: Pointer, error: ValidationError) -> None:
@@ -196,13 +199,13 @@ class Explainer:
         return ""
 
     def _minimum(self, pointer: Pointer, error: ValidationError) -> None:
-        what = self._shown(pointer, error.instance)
+        what = self._shown(pointer, error)
         self._add(
             pointer, "minimum", f"{what} is less than {error.validator_value} for {self.label(pointer)}"
         )
 
     def _maximum(self, pointer: Pointer, error: ValidationError) -> None:
-        what = self._shown(pointer, error.instance)
+        what = self._shown(pointer, error)
         self._add(
             pointer, "maximum", f"{what} is more than {error.validator_value} for {self.label(pointer)}"
         )
