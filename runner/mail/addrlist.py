@@ -142,7 +142,7 @@ def _phrase(words: list[Token], spec: list[Token]) -> str:
             raise AddressError(
                 f"Invalid address: {_told(words)} cannot be a name", hint="put the name in double quotes"
             )
-        if token.given is None:
+        if token.given is None and not token.holds_value:
             _forbid_encoded_word(token.text)
         text = word(token.given.value) if token.given is not None else token.text
         name += f" {text}" if token.spaced and name and text else text

@@ -25,6 +25,7 @@ PLAIN = rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*@{_LABEL}(?:\.{_LABEL})*"
 
 _DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _LDH = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_ENCODED_WORD = re.compile(r"=\?[^?]*\?[bq]\?[^?]*\?=", re.IGNORECASE)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"@', re.DOTALL)
 
 
@@ -34,7 +35,7 @@ class NotAnAddress(ValueError):
 
 def is_plain(text: str) -> bool:
     """Whether a text that matches ``PLAIN`` is an address as it stands: no length or label to look into."""
-    return len(text) <= LONGEST and "--" not in text and not text[-1].isdigit()
+    return len(text) <= LONGEST and "--" not in text and "=?" not in text and not text[-1].isdigit()
 
 
 def split(text: str) -> tuple[str, str]:
@@ -86,6 +87,9 @@ def wire(spec: str) -> str:
 def _local(local: str) -> str:
     if not local:
         raise NotAnAddress("there is nothing before the @")
+    if "=?" in local and _ENCODED_WORD.search(local) is not None:
+        # Readers that decode encoded words before they parse would see another address.
+        raise NotAnAddress(f"{shown(local)} looks like an encoded word")
     if local.isascii():
         if not local.isprintable():
             raise NotAnAddress(f"{shown(local)} has a control character before the @")

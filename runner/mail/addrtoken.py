@@ -38,12 +38,16 @@ class Kind(Enum):
 
 
 class Token(NamedTuple):
-    """``text`` is unescaped and without its delimiters; ``spaced`` says that white space stood before it."""
+    """``text`` is unescaped and without its delimiters; ``spaced`` says that white space stood before it.
+
+    ``given`` is the value that the token is; ``holds_value`` says that one stands between its quotes.
+    """
 
     kind: Kind
     text: str
     spaced: bool
     given: Given | None = None
+    holds_value: bool = False
 
 
 def word(value: object) -> str:
@@ -87,6 +91,7 @@ class _Scanner:
         self.buffer: list[str] = []
         self.depth = 0
         self.spaced = False
+        self.holds_value = False
 
     def step(self, text: str, at: int) -> int:
         """Read on from ``at``, to the next position; at most one token is found on the way."""
@@ -99,6 +104,7 @@ class _Scanner:
     def value(self, given: Given) -> None:
         if self.inside in ('"', "("):
             self.buffer.append(word(given.value))
+            self.holds_value = True
         elif self.inside == "[":
             raise AddressError("Invalid address: a value cannot stand between square brackets")
         else:
@@ -115,7 +121,8 @@ class _Scanner:
         self.spaced = False
 
     def _finish(self, kind: Kind) -> None:
-        self._emit(kind, "".join(self.buffer))
+        self.found.append(Token(kind, "".join(self.buffer), self.spaced, None, self.holds_value))
+        self.spaced = self.holds_value = False
         self.buffer.clear()
         self.inside = ""
 

@@ -49,7 +49,13 @@ def base64_lines(data: bytes) -> bytes:
 def quoted_printable(data: bytes) -> bytes:
     """``data``, whose line ends are CRLF, as quoted-printable in lines of at most 76."""
     # b2a_qp breaks lines with a bare LF unless it meets a CRLF first: give it one, and take it away again.
-    text = binascii.b2a_qp(data + b"\r\n", istext=True)[:-2]
+    text = binascii.b2a_qp(data + b"\r\n", istext=True)
+    if b"=20\r\n" in text or b"=09\r\n" in text:
+        # It also lets a line grow past 76 when white space at its end has to be encoded.
+        text = b"\r\n".join(
+            [line if len(line) <= _LINE else line[:-3] + b"=\r\n" + line[-3:] for line in text.split(b"\r\n")]
+        )
+    text = text[:-2]
     if text.startswith(b"From "):
         text = b"=46=\r\n" + text[1:]
     # A mailbox file would turn "From " at the start of a line into ">From ".

@@ -26,7 +26,7 @@ _WIDEST = 12
 _SINGLE_SPACE = re.compile(r"(?<! ) (?! )")
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+"
 _ATOMS = re.compile(rf"{_ATEXT}(?: {_ATEXT})*")
-_LONGEST_QUOTED = 60
+_LONGEST_QUOTED = 200
 
 
 class _Table(dict[int, str]):
@@ -151,7 +151,8 @@ def phrase(name: str, column: int) -> str:
     """A display name as an RFC 5322 phrase that begins at ``column``: atoms, one quoted string, or encoded
     words.
 
-    May hold folds; a long name is encoded rather than folded within its quotes, which readers lose.
+    May hold folds. A quoted string is not folded, since readers lose its quotes, and an ASCII name is encoded
+    only when it is very long, since widely used readers put spaces between the encoded words of a phrase.
     """
     if len(name) <= _LONGEST_QUOTED and is_raw(name) and "  " not in name:
         if _ATOMS.fullmatch(name) is not None:
