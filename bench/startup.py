@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from runner.cli.main import COMMANDS
+from runner.cli.verbs import VERBS
 
 BARE = "python -c pass"
 IMPORT = "import runner.cli.main"
@@ -34,7 +34,7 @@ def programs() -> dict[str, list[str]]:
         IMPORT: [sys.executable, "-c", IMPORT],
         HELP: [flowpost, "--help"],
     }
-    return measured | {f"flowpost {verb} --help": [flowpost, verb, "--help"] for verb in sorted(COMMANDS)}
+    return measured | {f"flowpost {verb} --help": [flowpost, verb, "--help"] for verb in sorted(VERBS)}
 
 
 def milliseconds(command: list[str]) -> float:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from runner.diagnostic import Invalid
-from runner.errors import ConfigurationError, FlowpostError, UsageError
+if TYPE_CHECKING:
+    from runner.errors import FlowpostError
 
 OK = 0
 """Everything was done."""
@@ -37,16 +37,26 @@ def guarded(action: Callable[[], object], stderr: TextIO, environ: Mapping[str, 
         # The reader of our output went away (``| head``): the interpreter must not complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return OK
-    except FlowpostError as error:
-        print(explain(error), file=stderr)
-        return USAGE if isinstance(error, UsageError | ConfigurationError) else FAILED
     except Exception as error:  # noqa: BLE001
-        return _unexpected(error, stderr, environ)
+        return _failed(error, stderr, environ)
     return result if isinstance(result, int) else OK
+
+
+def _failed(error: Exception, stderr: TextIO, environ: Mapping[str, str]) -> int:
+    # Imported here: the answer to --help needs no error tree.
+    from runner.errors import ConfigurationError, FlowpostError, UsageError
+
+    if not isinstance(error, FlowpostError):
+        return _unexpected(error, stderr, environ)
+    print(explain(error), file=stderr)
+    return USAGE if isinstance(error, UsageError | ConfigurationError) else FAILED
 
 
 def explain(error: FlowpostError) -> str:
     """An error as lines for a person: what, the code, and how to mend it."""
+    from runner.diagnostic import Invalid
+    from runner.errors import ConfigurationError, UsageError
+
     if isinstance(error, Invalid):
         lines = []
         for finding in error.diagnostics:

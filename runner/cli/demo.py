@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from runner.cli.boundary import FAILED, OK, printable
-from runner.credential import PasswordAuth
-from runner.model import Status
 
 if TYPE_CHECKING:
     from runner.dev.inbox import Caught
@@ -36,6 +32,8 @@ def command(directory: Path, email: str | None, name: str | None) -> int:
 
     Nothing leaves the machine, and no file is left behind.
     """
+    import asyncio
+
     began = time.perf_counter()
     shown = asyncio.run(_demonstrate(email, name))
     caught = shown.caught
@@ -57,8 +55,7 @@ def command(directory: Path, email: str | None, name: str | None) -> int:
     return OK
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """What the demo has to show: a message that arrived, or why none did."""
 
     port: int
@@ -70,12 +67,13 @@ class Shown:
 async def _demonstrate(email: str | None, name: str | None) -> Shown:
     from runner.app import App, StoredCredentials
     from runner.cli.event import make_event
+    from runner.credential import PasswordAuth
     from runner.dev.bundle import demo_key, demo_root
     from runner.dev.inbox import Inbox
     from runner.dev.redirect import Redirected
     from runner.engine.execute import Execution
     from runner.engine.identity import new_run_id
-    from runner.model import Settings
+    from runner.model import Settings, Status
 
     root = demo_root()
     key = demo_key(root)

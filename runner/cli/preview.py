@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +51,8 @@ def command(
 
     Nodes that only read (http GET and HEAD) do run. Without the key of a credential, the sender is a stand-in.
     """
+    import asyncio
+
     from runner.app import App
     from runner.cli.event import make_event
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +37,8 @@ def command(
     directory: Path, flow: str, body: str | None, pairs: tuple[str, ...], dry_run: bool, form: str
 ) -> int:
     """Run FLOW (a name or a path) once, to its end, and say what every node did."""
+    import asyncio
+
     from runner.app import App
     from runner.cli.event import make_event
 

@@ -98,6 +98,7 @@ def new(directory: Path, name: str, kind: str, provider: str | None, whole: bool
     from runner.secret import change, wizard
 
     store = _store(directory)
+    change.refuse_taken(store, name)
     tree = _tree_from_stdin() if whole else wizard.questions(name, kind, provider, _ask, _say)
     path = change.create(store, name, tree)
     click.echo(f"wrote {store.shown(path)}", err=True)

@@ -8,7 +8,8 @@ import click
 import pytest
 
 from runner.cli.boundary import explain, guarded, printable
-from runner.cli.main import COMMANDS, cli
+from runner.cli.group import cli
+from runner.cli.verbs import VERBS
 from runner.diagnostic import Diagnostic, Invalid
 from runner.errors import AuthError, ConfigurationError, UsageError
 
@@ -56,12 +57,12 @@ def test_what_could_drive_a_terminal_is_not_printed() -> None:
     assert printable("a\x1b[31mb\r\u202ec\nd") == "a\ufffd[31mb\ufffd\ufffdc\nd"
 
 
-@pytest.mark.parametrize("verb", sorted(COMMANDS))
+@pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_has_help_with_an_example(verb: str) -> None:
     command = cli.get_command(click.Context(cli), verb)
 
     assert command is not None
-    assert command.short_help == COMMANDS[verb]
+    assert command.short_help == VERBS[verb]
     assert "Example" in (command.epilog or "")
 
 

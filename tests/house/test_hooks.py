@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from runner.cli.main import COMMANDS
+from runner.cli.verbs import VERBS
 
 OURS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
 THEIRS = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
@@ -42,7 +42,7 @@ def test_the_hook_for_other_repositories_runs_a_verb_that_exists() -> None:
     program, verb = shlex.split(theirs["entry"])
 
     assert (theirs["id"], theirs["language"], program) == ("flowpost-validate", "python", "flowpost")
-    assert verb in COMMANDS
+    assert verb in VERBS
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 from conftest import ROOT
 
-from runner.cli.main import COMMANDS
+from runner.cli.verbs import VERBS
 
 HEAVY = {
     "aiosmtplib",
@@ -58,7 +58,7 @@ def loaded(arguments: list[str], folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--version"], ["--help"], *([verb, "--help"] for verb in COMMANDS)], ids=" ".join
+    "arguments", [["--version"], ["--help"], *([verb, "--help"] for verb in VERBS)], ids=" ".join
 )
 def test_help_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     assert loaded(arguments, tmp_path) & HEAVY == set()
@@ -95,5 +95,5 @@ def test_the_bench_measures_the_help_of_every_verb_and_marks_a_slow_one(bench: M
 
     table = bench.report(medians)
 
-    assert [verb for verb in COMMANDS if f"flowpost {verb} --help" not in table] == []
+    assert [verb for verb in VERBS if f"flowpost {verb} --help" not in table] == []
     assert [line.split()[1] for line in table.splitlines() if "over 150 ms" in line] == ["run"]
