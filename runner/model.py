@@ -223,7 +223,7 @@ class Settings:
     workspace: str = "default"
     flows: str = "flows"
     templates: str = "templates"
-    secrets: str = "secrets"  # noqa: S105  (a folder's name)
+    secrets: str = "secrets"
     database: str = "sqlite:///.flowpost/state.db"
     http_host: str = "127.0.0.1"
     http_port: int = 8480

@@ -21,13 +21,13 @@ Example:
 @click.argument("name", required=False)
 def command(name: str | None) -> int:
     """Print the JSON Schema NAME (flow, workspace, credential, nodes/smtp …), or the names without one."""
-    from runner import schema
+    from runner.schema import load, names
 
-    known = sorted(schema.names())
+    known = sorted(names())
     if name is None:
         click.echo("\n".join(known))
         return OK
     if name not in known:
         raise click.UsageError(f'there is no schema "{name}"; there are: {", ".join(known)}')
-    click.echo(json.dumps(schema.load(name), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(load(name), indent=2, ensure_ascii=False))
     return OK
