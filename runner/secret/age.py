@@ -112,7 +112,6 @@ def decrypt(data: bytes, identities: Sequence[str], *, passphrase: str | None = 
     With a scrypt stanza this takes a second of CPU: call it from a thread.
     """
     import pyrage
-    from pyrage import passphrase as by_passphrase
 
     kinds = _stanza_kinds(data)
     try:
@@ -122,20 +121,52 @@ def decrypt(data: bytes, identities: Sequence[str], *, passphrase: str | None = 
                     "the file is protected by a passphrase, and none is at hand",
                     hint="set FLOWPOST_AGE_PASSPHRASE_FILE",
                 )
-            return bytes(by_passphrase.decrypt(data, passphrase))
+            return _by_passphrase(data, passphrase)
         parsed = [parse_identity(identity) for identity in identities]
         return bytes(pyrage.decrypt(data, parsed))
     except pyrage.DecryptError as error:
         if "No matching keys" in str(error):
             raise NoMatch("none of the identities is one of its recipients") from None
-        if "scrypt" in kinds and "decrypt" in str(error).lower():
-            raise SecretError("the passphrase is wrong, or the age file is damaged") from None
         raise SecretError("the age file is damaged") from None
     except SecretError:
         raise
     except BaseException as error:  # noqa: BLE001
         _reraise_unless_panic(error)
         raise SecretError("the age file is damaged") from None
+
+
+_CHILD = """\
+import sys
+from pyrage import DecryptError, passphrase
+text = sys.stdin.buffer.read()
+length = int.from_bytes(text[:4], "big")
+try:
+    plain = passphrase.decrypt(text[4 + length:], text[4:4 + length].decode())
+except BaseException:
+    sys.exit(3)
+sys.stdout.buffer.write(plain)
+"""
+
+
+def _by_passphrase(data: bytes, passphrase: str) -> bytes:
+    """Decrypt in a process of its own: the binding keeps the interpreter's lock while scrypt works, so that a thread
+    would stop the event loop for a second or more. The passphrase goes through a pipe, never into arguments.
+    """
+    import subprocess
+    import sys
+
+    word = passphrase.encode("utf-8", "surrogateescape")
+    done = subprocess.run(  # noqa: S603  (this interpreter, isolated)
+        [sys.executable, "-I", "-c", _CHILD],
+        input=len(word).to_bytes(4, "big") + word + data,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={},
+        check=False,
+    )
+    if done.returncode != 0:
+        raise SecretError("the passphrase is wrong, or the age file is damaged")
+    return done.stdout
 
 
 def check(data: bytes) -> None:

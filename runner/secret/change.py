@@ -70,12 +70,7 @@ def open_bytes(store: CredentialStore, path: Path, data: bytes) -> edit.Opened:
 def create(store: CredentialStore, name: str, tree: dict[str, Any]) -> Path:
     """Write a new credential for the recipients of .sops.yaml; SecretError when it exists or breaks a rule."""
     path = store.folder / f"{name}.yaml"
-    try:
-        taken = store.path(name)
-    except SecretError:
-        taken = None
-    if taken is not None:
-        raise SecretError(f"{store.shown(taken)} is already there", hint="flowpost secrets edit changes it")
+    refuse_taken(store, name)
     recipients = rules.for_file(store.root, path).recipients
     data = encrypt(tree, recipients)
     leaves = _leaves(tree)
@@ -84,6 +79,14 @@ def create(store: CredentialStore, name: str, tree: dict[str, Any]) -> Path:
         store.folder.mkdir(parents=True, exist_ok=True)
     files.write(path, data, exclusive=True)
     return path
+
+
+def refuse_taken(store: CredentialStore, name: str) -> None:
+    """SecretError when there is a credential of that name already."""
+    if name in store.names():
+        raise SecretError(
+            f"{store.shown(store.path(name))} is already there", hint="flowpost secrets edit changes it"
+        )
 
 
 def check(tree: Any, name: str, workspace: str) -> list[Problem]:

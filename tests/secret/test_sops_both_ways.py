@@ -154,7 +154,7 @@ def written(content: dict[str, Any], rng: random.Random) -> str:
     for name, item in content.items():
         if rng.random() < 0.3:
             lines.append(f"# a comment on {rng.randint(0, 99)}")
-        inline = " # inline" if rng.random() < 0.1 else ""
+        inline = " # inline" if rng.random() < 0.1 and item not in ([], {}) else ""
         if isinstance(item, list) and item and rng.random() < 0.8:
             lines.append(f"{quoted(name)}:")
             for element in item:

@@ -150,6 +150,17 @@ def test_comments_are_shown_to_the_editor_and_sealed_again(tmp_path: Path, real_
     assert b"first in" not in data
 
 
+def test_a_list_of_nothing_but_a_comment_stays_a_list(tmp_path: Path, real_sops: Sops) -> None:
+    identity, recipient = age.generate()
+    path = tmp_path / "x.yaml"
+    path.write_text("a: [] # nothing\nb: 1\n")
+    before = opened(real_sops(identity, "encrypt", "--age", recipient, str(path)).stdout, identity)
+    path.write_bytes(before.seal_clear(before.clear()))
+
+    assert sops.decrypt(path.read_bytes(), [identity]) == {"a": [], "b": 1}
+    assert real_sops(identity, "decrypt", str(path)).returncode == 0
+
+
 @pytest.mark.parametrize("word", ["# top", "# before b", "# first in b", "# first in list", "# between"])
 def test_a_changed_comment_is_encrypted_so_that_sops_reads_it(
     word: str, tmp_path: Path, real_sops: Sops

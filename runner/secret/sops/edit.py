@@ -49,13 +49,16 @@ class Opened:
         """The text with every value and comment in clear and without the sops section, for an editor."""
         text, root = self.document.text, self.document.root
         cuts: list[tuple[int, int, str]] = []
+        hollow = _hollow(self.document.content)
         for place, leaf in self.found:
             if leaf is None or not cipher.looks_encrypted(place.scalar.text):
                 continue
             start, end = place.scalar.start, place.scalar.end
             if leaf.kind == "comment":
                 start = text.rindex("-", 0, start)
-                cuts.append((start, end, f"#{leaf.text}"))
+                # A list of nothing but comments would be read as null once they are comments again.
+                empty = f"[]\n{' ' * (place.scalar.column - 3)}" if place.scalar.start in hollow else ""
+                cuts.append((start, end, f"{empty}#{leaf.text}"))
             else:
                 cuts.append((start, end, _shown(leaf, place)))
         for comment in comments.find(text, root):
@@ -167,9 +170,10 @@ def _take(old: list[tuple[str, Path, str]], form: str, path: Path) -> str | None
         if (was_form, was_path) == (form, path):
             del old[number]
             return raw
-    for number, (_, was_path, raw) in enumerate(old):
+    for number, (was_form, was_path, raw) in enumerate(old):
         shorter, longer = sorted((was_path, path), key=len)
-        if longer[: len(shorter)] == shorter:
+        # An item of a list cannot stand where no list is; a comment can stand everywhere.
+        if longer[: len(shorter)] == shorter and (was_form == "#" or form == "- "):
             del old[number]
             return raw
     return None
@@ -287,6 +291,22 @@ def _line_end(text: str, at: int) -> int:
         return at
     end = text.find("\n", at)
     return len(text) if end == -1 else end + 1
+
+
+def _hollow(root: Node) -> set[int]:
+    """Where the first items of lists begin that hold only comments."""
+    found: set[int] = set()
+    todo: list[Node] = [root]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, nodes.Sequence):
+            todo.extend(node.items)
+            kinds = {cipher.kind_of(item.text) if isinstance(item, Scalar) else "" for item in node.items}
+            if kinds == {"comment"}:
+                found.add(node.items[0].start)
+        elif isinstance(node, Mapping):
+            todo.extend(value for _, value in node.pairs)
+    return found
 
 
 def _section(text: str, root: Mapping) -> tuple[int, int]:
