@@ -14,9 +14,10 @@ from collections.abc import Callable
 from runner.credential import SmtpCredential
 from runner.errors import AuthError, ConnectionFailed, DeliveryUnknown, FlowpostError
 from runner.model import Outcome
+from runner.smtp.job import Job, give
 from runner.smtp.pace import SLOW_CODES, Clock, Pace, Refusals
 from runner.smtp.session import Dialer, Session, open_session, tls_context
-from runner.smtp.transaction import Announcement, Letter, Stage, announcement, transact
+from runner.smtp.transaction import Announcement, Letter, announcement, transact
 from runner.smtp.wire import Lost
 
 PROBE_AFTER = 1.0
@@ -28,42 +29,6 @@ FEWER_FOR = 60.0
 """Seconds for which a lane keeps to the connections it has when the server refuses one more."""
 
 Key = tuple[str, ...]
-
-
-class Job:
-    """A letter and who waits for its outcome."""
-
-    __slots__ = ("letter", "moves", "outcome", "session", "stage")
-
-    def __init__(self, letter: Letter) -> None:
-        self.letter = letter
-        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.stage = Stage()
-        self.session: Session | None = None
-        self.moves = 0
-
-    def fail(self, error: BaseException) -> None:
-        """Give the waiter an error of its own; many may share one cause."""
-        if self.outcome.done():
-            return
-        if isinstance(error, FlowpostError):
-            error = _own(error)
-        self.outcome.set_exception(error)
-        # The waiter may be gone; asyncio would then log an exception that nobody fetched.
-        self.outcome.exception()
-
-
-def _own(error: FlowpostError) -> FlowpostError:
-    """A copy: one exception raised in many tasks would gather all their tracebacks."""
-    own = type(error)(
-        error.message,
-        hint=error.hint,
-        transient=error.transient,
-        smtp_code=error.smtp_code,
-        enhanced_code=error.enhanced_code,
-    )
-    own.__cause__ = error.__cause__
-    return own
 
 
 class Lane:
@@ -107,6 +72,8 @@ class Lane:
         try:
             return await job.outcome
         except asyncio.CancelledError:
+            if job.outcome.done() and not job.outcome.cancelled():
+                return job.outcome.result()  # it ended in the very moment of the cancelling
             job.outcome.cancel()
             if job.stage.handed_over:
                 raise DeliveryUnknown("Delivery unknown: stopped before the server's reply") from None
@@ -118,7 +85,7 @@ class Lane:
         """Close connections as soon as they rest: the credential has a newer version."""
         self._retired = True
         while self._resting:
-            _give(self._resting.pop(), None)
+            give(self._resting.pop(), None)
 
     async def close(self, patience: float) -> None:
         """Finish what is on its way within ``patience`` seconds, say goodbye, close."""
@@ -136,7 +103,7 @@ class Lane:
 
     def _submit(self, job: Job, *, first: bool = False) -> None:
         while self._resting:
-            if _give(self._resting.pop(), job):
+            if give(self._resting.pop(), job):
                 return
         if first:
             self._jobs.appendleft(job)
@@ -182,7 +149,7 @@ class Lane:
         loop = asyncio.get_running_loop()
         given: asyncio.Future[Job | None] = loop.create_future()
         self._resting.append(given)
-        timer = loop.call_later(self._credential.idle_seconds, _give, given, None)
+        timer = loop.call_later(self._credential.idle_seconds, give, given, None)
         try:
             return await given
         finally:
@@ -272,7 +239,7 @@ class Lane:
 
     def _spent(self, session: Session) -> bool:
         age = asyncio.get_running_loop().time() - session.since
-        return self._retired or session.sent >= self._credential.max_messages or age > MAX_LIFETIME
+        return session.sent >= self._credential.max_messages or age > MAX_LIFETIME
 
     async def _stands(self, session: Session) -> bool:
         """True when the next letter may go over ``session``; a connection that rested is asked first."""
@@ -367,11 +334,3 @@ class _Ahead:
             self.job = job
             return commands, self.replies
         return b"", 0
-
-
-def _give(given: asyncio.Future[Job | None], job: Job | None) -> bool:
-    """Hand over to a resting worker; False when it has something already."""
-    if given.done():
-        return False
-    given.set_result(job)
-    return True

@@ -314,7 +314,9 @@ class _Exchange:
 def _check(address: str, *, utf8: bool, empty: bool) -> None:
     """Refuse what could be read as a second argument or command; the composer has parsed the address before."""
     if _LINE_END.search(address):
-        raise HeaderError("Header value contains forbidden characters: a line end or NUL in an envelope address")
+        raise HeaderError(
+            "Header value contains forbidden characters: a line end or NUL in an envelope address"
+        )
     # A quoted local part may hold what would end the path elsewhere.
     bad = _CONTROL if address.startswith('"') else _ENDS_PATH
     wrong = bad.search(address) or len(address) > _MAX_ADDRESS or not (address or empty)

@@ -38,6 +38,8 @@ class Wire(asyncio.Protocol):
         self._expected = 0
         self._wanted = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._writable = True
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
@@ -200,6 +202,9 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio, once."""
         self._fail("the connection was lost" if exc is not None else "the server closed the connection")
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self._ended.done():
             self._ended.set_result(None)
 
@@ -237,13 +242,29 @@ class Wire(asyncio.Protocol):
             self._waiter.set_result(None)
 
     async def _wait(self, deadline: float) -> None:
+        # One timer for many waits: making and cancelling one for each costs more than the wait itself.
+        self._deadline = deadline
+        if self._timer is None or self._timer.when() > deadline:
+            self._arm(deadline)
         waiter = self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(deadline, _expire, waiter)
         try:
             await waiter
         finally:
-            timer.cancel()
             self._waiter = None
+
+    def _arm(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() >= self._deadline:
+            self._waiter.set_exception(TimeoutError())
+        else:
+            self._arm(self._deadline)
 
     def _open_at_the_other_end(self) -> bool:
         assert self._transport is not None
@@ -255,8 +276,3 @@ class Wire(asyncio.Protocol):
         except OSError:
             return True
         return state[0] == _ESTABLISHED
-
-
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())

@@ -137,7 +137,7 @@ async def test_an_idle_connection_says_goodbye(sender: Sender) -> None:
         await until(lambda: server.connections[0].ended)
 
         assert server.commands[-1] == "QUIT"
-        assert sender._lanes == {}, "and the secret leaves memory with it"
+        await until(lambda: sender._lanes == {})  # and the secret leaves memory with it
 
 
 async def test_leaving_the_sender_says_goodbye_everywhere() -> None:
@@ -362,6 +362,29 @@ async def test_a_send_that_is_cancelled_before_the_final_dot_is_not_sent(sender:
         await sender.send(credential_for(server), ENVELOPE, b"next\r\n")
 
     assert [mail.data for mail in server.messages] == [b"next\r\n"]
+
+
+async def test_a_send_that_is_cancelled_after_the_final_dot_is_unknown(sender: Sender) -> None:
+    async with ScriptedServer(script={"DATA_END": ["after 0.5: 250 ok"]}) as server:
+        send = asyncio.create_task(sender.send(credential_for(server), ENVELOPE, MESSAGE))
+        await until(lambda: len(server.received) == 1)
+        send.cancel()
+
+        with pytest.raises(DeliveryUnknown):
+            await send
+
+
+async def test_letters_that_wait_when_the_password_is_rotated_go_out_over_the_connections_that_stand(
+    sender: Sender,
+) -> None:
+    async with ScriptedServer() as server:
+        old = asyncio.create_task(send_all(sender, server, numbered(50), max_connections=2))
+        await until(lambda: len(server.messages) >= 1)
+        await sender.send(credential_for(server, fingerprint="two"), ENVELOPE, MESSAGE)
+
+        assert all(isinstance(result, Outcome) for result in await old)
+        assert len(server.messages) == 51
+        assert len(server.connections) <= 3
 
 
 async def test_a_bad_credential_is_everybodys_error_and_nobody_waits_for_ever(sender: Sender) -> None:
