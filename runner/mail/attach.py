@@ -7,6 +7,7 @@ import re
 
 from runner.errors import AttachmentError, LimitError
 from runner.mail.headers import forbid_line_ends
+from runner.mail.params import joined
 from runner.mail.shown import shown
 
 DEFAULT_TYPE = "application/octet-stream"
@@ -14,8 +15,10 @@ LONGEST_FILENAME = 1024
 """Characters of a file name."""
 
 _ATOM = r"[A-Za-z0-9!#$&^_.+\-]+"
-_TYPE = re.compile(rf"({_ATOM}/{_ATOM})[ \t]*((?:;[^\x00-\x1f\x7f]*)?)")
-_PARAMETER = re.compile(rf';[ \t]*({_ATOM})[ \t]*=[ \t]*(?:({_ATOM})|"((?:[^"\\]|\\.)*)")[ \t]*')
+_TYPE = re.compile(rf"({_ATOM}/{_ATOM})[ \t]*((?:;[^\x00-\x08\x0a-\x1f\x7f]*)?)")
+_PARAMETER = re.compile(
+    rf';[ \t]*({_ATOM}(?:\*\d{{1,3}})?\*?)[ \t]*=[ \t]*(?:([^ \t;"]+)|"((?:[^"\\]|\\.)*)")[ \t]*'
+)
 _CID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]+(?:@[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]+)?")
 _BASE64_BLANKS = re.compile(r"[ \t\r\n]+")
 _DATA_URI = re.compile(r"data:[^,;\s]*(?:;[^,;\s]+)*;base64,", re.IGNORECASE)
@@ -113,10 +116,9 @@ def read_content_type(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
                 f"{shown(text)} is not a content type", hint="for example text/csv; charset=utf-8"
             )
         value = parameter[2] if parameter[3] is None else re.sub(r"\\(.)", r"\1", parameter[3])
-        if parameter[1].lower() != "name":
-            parameters.append((parameter[1], value))
+        parameters.append((parameter[1], value))
         at = parameter.end()
-    return match[1], tuple(parameters)
+    return match[1], tuple((name, value) for name, value in joined(parameters) if name.lower() != "name")
 
 
 def check_cid(cid: str) -> str:

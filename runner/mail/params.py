@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from runner.mail.words import PERCENT, chunks, encoded, is_raw, repaired
 
 _LINE = 76
 _CHARSET = "utf-8''"
 _WORD_ROOM = 50
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def parameter(name: str, value: str) -> str:
@@ -22,6 +26,32 @@ def parameter(name: str, value: str) -> str:
     found = chunks(text, PERCENT, room - len(_CHARSET), room)
     found[0] = _CHARSET + found[0]
     return "".join(f";\r\n {name}*{index}*={chunk}" for index, chunk in enumerate(found))
+
+
+def joined(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Parameters as they were meant, from parameters as they were written: RFC 2231 pieces joined and decoded.
+
+    What cannot be decoded is replaced by U+FFFD; a character set that is not known is read as UTF-8.
+    """
+    found: dict[str, list[tuple[int, bytes]]] = {}
+    charsets: dict[str, str] = {}
+    for written, value in pairs:
+        name, star, rest = written.partition("*")
+        octets = value.encode("utf-8", "replace")
+        if written.endswith("*") and star:
+            if value.count("'") >= 2 and name not in charsets:
+                charsets[name], _, value = value.split("'", 2)
+            octets = _PERCENT.sub(lambda match: bytes([int(match[1], 16)]), value.encode("utf-8", "replace"))
+        found.setdefault(name, []).append((int(rest.rstrip("*") or 0), octets))
+    return [
+        (name, _decoded(b"".join(octets for _, octets in sorted(pieces)), charsets.get(name, "")))
+        for name, pieces in found.items()
+    ]
+
+
+def _decoded(octets: bytes, charset: str) -> str:
+    known = charset if charset.lower() in ("us-ascii", "iso-8859-1", "windows-1252") else "utf-8"
+    return octets.decode(known, "replace")
 
 
 def is_simple(name: str, value: str) -> bool:

@@ -70,7 +70,9 @@ def written(meant: Mail) -> tuple[Composed, rawmail.Entity]:
         or meant.headers
     )
     assert addresses(found, "From") == pairs((meant.sender,))
-    assert addresses(found, "To") == pairs(meant.to)
+    assert (addresses(found, "To") if meant.to else found.all("To")) == (
+        pairs(meant.to) or ["undisclosed-recipients:;"]
+    )
     assert addresses(found, "Cc") == pairs(meant.cc)
     assert addresses(found, "Reply-To") == pairs((meant.reply_to,) if meant.reply_to else ())
     assert rawmail.text(found.one("Subject")) == whole(meant.subject)

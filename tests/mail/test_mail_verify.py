@@ -1,0 +1,111 @@
+"""The last look: octets or an envelope that differ from what was meant do not leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from mails import BOB, SENDER, mail
+
+from runner.errors import FlowpostError
+from runner.mail.address import Address
+from runner.mail.compose import compose
+from runner.mail.message import Unsubscribe
+from runner.mail.verify import NotAsMeant, verify
+from runner.model import Attachment
+
+FULL = mail(
+    to=(Address("Doe, J", "bob@example.com"), Address("Zoë " * 20, "z@example.com")),
+    cc=(Address("", '"a b"@example.com'),),
+    bcc=(Address("", "secret@example.com"),),
+    reply_to=SENDER,
+    subject="Grüße " * 20,
+    html="<p>é",
+    priority="high",
+    headers=(("X-A", "1"), ("X-B", "é")),
+    attachments=(
+        Attachment("a.pdf", "application/pdf", b"x"),
+        Attachment("l.png", "image/png", b"x", cid="l"),
+    ),
+    unsubscribe=Unsubscribe("https://x.example/u", None, one_click=True),
+)
+
+TAMPERED: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("a foreign header", lambda d: d.replace(b"MIME-Version", b"Bcc: evil@x.example\r\nMIME-Version", 1)),
+    ("a foreign header at the front", lambda d: b"Bcc: evil@x.example\r\n" + d),
+    ("a foreign header at the end", lambda d: d.replace(b"\r\n\r\n", b"\r\nBcc: evil@x.example\r\n\r\n", 1)),
+    ("a header less", lambda d: d.replace(b"X-A: 1\r\n", b"", 1)),
+    ("headers in another order", lambda d: d.replace(b"X-A: 1\r\nX-B", b"X-B: 1\r\nX-A", 1)),
+    ("another custom value", lambda d: d.replace(b"X-A: 1", b"X-A: 2", 1)),
+    ("another recipient in To", lambda d: d.replace(b"<bob@example.com>", b"<eve@example.com>", 1)),
+    (
+        "one recipient more in To",
+        lambda d: d.replace(b"<bob@example.com>,", b"<bob@example.com>, e@x.example,", 1),
+    ),
+    (
+        "one recipient more at the end",
+        lambda d: d.replace(b'"a b"@example.com', b'"a b"@example.com, e@x.example', 1),
+    ),
+    ("one recipient less", lambda d: d.replace(b'"Doe, J" <bob@example.com>,\r\n ', b"", 1)),
+    ("quotes lost", lambda d: d.replace(b'"Doe, J" <', b"Doe, J <", 1)),
+    ("another sender", lambda d: d.replace(b"From: Acme <news@", b"From: Acme <eve@", 1)),
+    ("another subject", lambda d: d.replace(b"Subject: =?utf-8?", b"Subject: x =?utf-8?", 1)),
+    ("a bare LF", lambda d: d.replace(b"X-A: 1", b"X-A: 1\nX", 1)),
+    ("a bare CR", lambda d: d.replace(b"X-A: 1", b"X-A: 1\rX", 1)),
+    ("a NUL", lambda d: d.replace(b"X-A: 1", b"X-A: 1\0", 1)),
+    ("a long line", lambda d: d[:-2] + b"x" * 999 + b"\r\n"),
+    ("eight bits in the headers", lambda d: d.replace(b"X-A: 1", b"X-A: \xc3\xa9", 1)),
+    ("eight bits in the body", lambda d: d[:-2] + b"\xc3\xa9\r\n"),
+    ("no end of line", lambda d: d[:-2]),
+    ("no blank line", lambda d: d.replace(b"\r\n\r\n", b"\r\n")),
+    ("an early end of the parts", lambda d: d.replace(b"\r\nContent-Disposition: inline", _closing(d), 1)),
+    ("a part less", lambda d: d.replace(b"\r\n--" + _boundary(d) + b"\r\n", b"\r\n", 1)),
+    ("text after the parts", lambda d: d + b"more\r\n"),
+    ("a boundary lost", lambda d: d.replace(b' boundary="', b' bound="', 1)),
+]
+
+
+def _boundary(data: bytes) -> bytes:
+    return data.split(b'boundary="', 1)[1].split(b'"', 1)[0]
+
+
+def _closing(data: bytes) -> bytes:
+    return b"\r\n--" + _boundary(data) + b"--\r\n"
+
+
+@pytest.mark.parametrize(("_what", "change"), TAMPERED, ids=[what for what, _ in TAMPERED])
+def test_octets_that_differ_do_not_leave(_what: str, change: Callable[[bytes], bytes]) -> None:
+    composed = compose(FULL)
+    changed = change(composed.data)
+
+    assert changed != composed.data
+    with pytest.raises(NotAsMeant) as caught:
+        verify(composed.envelope, changed, FULL)
+    assert isinstance(caught.value, FlowpostError)
+    assert caught.value.code == "EINTERNAL"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sender": "eve@x.example"},
+        {"recipients": ("bob@example.com",)},
+        {"recipients": (*compose(FULL).envelope.recipients, "eve@x.example")},
+        {"recipients": (*compose(FULL).envelope.recipients[1:], "eve@x.example")},
+        {"recipients": (*compose(FULL).envelope.recipients, "bob@example.com")},
+        {"recipients": ()},
+    ],
+)
+def test_an_envelope_that_differs_does_not_leave(fields: dict[str, object]) -> None:
+    composed = compose(FULL)
+
+    with pytest.raises(NotAsMeant):
+        verify(replace(composed.envelope, **fields), composed.data, FULL)
+
+
+def test_what_compose_writes_passes() -> None:
+    for meant in (FULL, mail(), mail(to=(), bcc=(BOB,)), mail(html="<p>"), replace(FULL, redirect_to=SENDER)):
+        composed = compose(meant)
+
+        verify(composed.envelope, composed.data, meant)
