@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -46,8 +47,8 @@ def read_flow(root: Path, path: Path, settings: Settings) -> LoadedFlow:
     flow_name = value.get("name", _stem(name))
     if "name" not in value:
         findings += _check_stem(document, flow_name)
-    body, checker = _body(document, findings)
-    findings += check_triggers(document, checker)
+    body = _body(document, findings)
+    findings += check_triggers(document, body)
     folder = root / settings.templates
     delimiters: Delimiters = "curly" if value.get("delimiters") == "curly" else "angle"
     templates = Templates(folder if folder.is_dir() else None, delimiters, label=settings.templates)
@@ -74,16 +75,16 @@ def _stem(name: str) -> str:
 
 def _check_stem(document: Document, stem: str) -> Iterator[Diagnostic]:
     rules = schema.load("flow")["properties"]["name"]
-    if schema.unaudited_checker(rules).problems(stem):
+    if not re.search(rules["pattern"], stem) or len(stem) > rules["maxLength"]:
         message = f'the file\'s name "{stem}" is not a flow\'s name, and the flow has no "name"'
         yield document.finding((), message, hint="write name: at the top: letters, digits and - _ . only")
 
 
-def _body(document: Document, findings: list[Diagnostic]) -> tuple[Any, schema.Checker | None]:
-    """The body schema and its checker, where the flow has one that can be used."""
+def _body(document: Document, findings: list[Diagnostic]) -> Any:
+    """The body schema, or None when the flow has none that can be used."""
     body = document.value.get("body")
     if not isinstance(body, dict | bool):
-        return None, None
+        return None
     found = schema.schema_findings(body)
     for finding in found:
         place = document.at(("body", *finding.pointer), key=finding.key)
@@ -99,8 +100,8 @@ def _body(document: Document, findings: list[Diagnostic]) -> tuple[Any, schema.C
             )
         )
     if any(finding.severity == "error" for finding in found):
-        return None, None
-    return body, schema.unaudited_checker(body)
+        return None
+    return body
 
 
 def _digest(root: Path, data: bytes, files: Iterable[Path]) -> str:

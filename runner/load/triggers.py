@@ -22,8 +22,8 @@ def build_triggers(document: Document) -> tuple[Trigger, ...]:
     )
 
 
-def check_triggers(document: Document, body: schema.Checker | None) -> Iterator[Diagnostic]:
-    """Findings about the triggers that have the right shape; ``body`` checks what a schedule gives."""
+def check_triggers(document: Document, body: Any) -> Iterator[Diagnostic]:
+    """Findings about the triggers that have the right shape; ``body`` is the flow's body schema, or None."""
     first: dict[str, int] = {}
     for path, position in webhook_paths(document):
         if path in first:
@@ -56,7 +56,7 @@ def triggers_of(document: Document) -> Iterator[tuple[int, str, dict[str, Any]]]
 
 
 def _check_schedule(
-    document: Document, here: tuple[str | int, ...], params: dict[str, Any], body: schema.Checker | None
+    document: Document, here: tuple[str | int, ...], params: dict[str, Any], body: Any
 ) -> Iterator[Diagnostic]:
     cron, zone = params.get("cron"), params.get("timezone")
     if isinstance(cron, str) and cron:
@@ -70,7 +70,7 @@ def _check_schedule(
         message = f'"{zone}" is not a time zone' + (f'; did you mean "{close}"?' if close else "")
         yield document.finding((*here, "timezone"), message, hint="an IANA name such as Europe/Berlin or UTC")
     if body is not None and "body" in params:
-        for problem in body.problems(params["body"]):
+        for problem in schema.unaudited_checker(body).problems(params["body"]):
             where = f"{problem.pointer} " if problem.pointer else ""
             yield document.finding(
                 (*here, "body"), f"{where}{problem.message}, says the body schema of this flow"

@@ -8,14 +8,12 @@ from functools import cache
 from itertools import islice
 from typing import Any, Literal
 
-from runner.schema.formats import FORMATS, UNASSERTED
-from runner.schema.pattern import UnsupportedPattern, matcher
+from runner.schema.verdict import METASCHEMA, is_plainly_valid
 from runner.schema.words import kind_of, kinds, nearest, quoted
 
 ValidationError = Any
 """jsonschema's, whose stubs make every field possibly unset."""
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAX_FINDINGS = 50
 
 _ONE = frozenset(
@@ -96,10 +94,12 @@ def schema_findings(schema: Mapping[str, Any] | bool) -> list[SchemaFinding]:
     """What is wrong with ``schema`` (2020-12), at most MAX_FINDINGS; warnings for what has no effect."""
     if isinstance(schema, bool):
         return []
-    dialect = schema.get("$schema", DIALECT)
-    if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
-        return [SchemaFinding(("$schema",), f"the body is checked by {DIALECT}", hint="delete the line")]
-    found = [_explained(error) for error in islice(_metaschema().iter_errors(schema), MAX_FINDINGS)]
+    dialect = schema.get("$schema", METASCHEMA)
+    if not isinstance(dialect, str) or dialect.rstrip("#") != METASCHEMA:
+        return [SchemaFinding(("$schema",), f"the body is checked by {METASCHEMA}", hint="delete the line")]
+    found = []
+    if not is_plainly_valid(METASCHEMA, schema):
+        found = [_explained(error) for error in islice(_metaschema().iter_errors(schema), MAX_FINDINGS)]
     if not found:
         found = list(islice(_inspect(schema), MAX_FINDINGS)) or list(_endless(schema))
     return list(dict.fromkeys(found))
@@ -162,6 +162,8 @@ def _subschemas(
 
 
 def _inspect(schema: Mapping[str, Any]) -> Iterator[SchemaFinding]:
+    from runner.schema.pattern import UnsupportedPattern, matcher
+
     places = list(_subschemas(schema))
     has_unevaluated = any("unevaluatedProperties" in current for _, current in places)
     own_ids = any("$id" in current for place, current in places if place)
@@ -192,6 +194,8 @@ def _inspect(schema: Mapping[str, Any]) -> Iterator[SchemaFinding]:
 
 
 def _format(place: tuple[str | int, ...], current: Mapping[str, Any]) -> Iterator[SchemaFinding]:
+    from runner.schema.formats import FORMATS, UNASSERTED
+
     name = current.get("format")
     if name is None or name in FORMATS or name in UNASSERTED:
         return
@@ -230,6 +234,8 @@ def _endless(schema: Mapping[str, Any]) -> Iterator[SchemaFinding]:
     """Try a value of each kind: a schema that refers to itself without going deeper never ends."""
     from runner.schema.body import unaudited_checker
 
+    if not any("$ref" in current or "$dynamicRef" in current for _, current in _subschemas(schema)):
+        return
     checker = unaudited_checker(schema)
     samples: tuple[object, ...] = ({}, [], "", 0, None)
     for sample in samples:

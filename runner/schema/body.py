@@ -15,8 +15,6 @@ from itertools import islice
 from typing import Any
 
 from runner.errors import ConfigurationError
-from runner.schema.formats import FORMATS
-from runner.schema.pattern import TextTooLong, matcher
 
 MAX_SECONDS = 1.0
 """How long one value may be checked."""
@@ -50,6 +48,7 @@ class Checker:
         """What is wrong with ``value``, at most MAX_PROBLEMS; empty when it is valid. Never raises."""
         from referencing.exceptions import Unresolvable
 
+        from runner.schema.pattern import TextTooLong
         from runner.schema.problems import explain
 
         token = _deadline.set(time.monotonic() + MAX_SECONDS)
@@ -99,6 +98,8 @@ def registry() -> Any:
 def _format_checker() -> Any:
     from jsonschema import FormatChecker
 
+    from runner.schema.formats import FORMATS
+
     checker = FormatChecker(formats=())
     for name, (test, _) in FORMATS.items():
         checker.checks(name)(lambda value, test=test: not isinstance(value, str) or test(value))
@@ -133,11 +134,15 @@ def _timed(keyword: _Keyword) -> _Keyword:
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
     from jsonschema import ValidationError
 
+    from runner.schema.pattern import matcher
+
     if isinstance(instance, str) and not matcher(pattern)(instance):
         yield ValidationError("pattern")
 
 
 def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from runner.schema.pattern import matcher
+
     if not isinstance(instance, dict):
         return
     for pattern, inner in patterns.items():
@@ -149,6 +154,8 @@ def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: An
 
 def _additional_properties(validator: Any, inner: Any, instance: Any, schema: Any) -> Iterator[Any]:
     from jsonschema import ValidationError
+
+    from runner.schema.pattern import matcher
 
     if not isinstance(instance, dict):
         return

@@ -24,6 +24,7 @@ def folder() -> Path:
     return installed if installed.is_dir() else package.parent / "schemas"
 
 
+@cache
 def names() -> tuple[str, ...]:
     """Every schema's name, such as ``flow``, ``nodes/smtp``, ``triggers/webhook``, sorted."""
     found = folder().rglob(f"*{_SUFFIX}")
@@ -79,6 +80,7 @@ def compose(flow: Schema, nodes: dict[str, Schema], triggers: dict[str, Schema])
     return composed
 
 
+@cache
 def _inside(prefix: str) -> tuple[str, ...]:
     return tuple(name.removeprefix(prefix) for name in names() if name.startswith(prefix))
 

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from runner import schema
 from runner.diagnostic import Position
 from runner.schema.check import MAX_FINDINGS
+from runner.schema.verdict import METASCHEMA, is_plainly_valid
 from runner.source import read
 
 FLOWS = Path(__file__).resolve().parent.parent / "flows"
@@ -96,6 +97,7 @@ def test_whatever_is_changed_the_findings_agree_with_the_validator(name: str) ->
         found = schema.check("flow", Bare(value))
 
         assert bool(found) != validator.is_valid(value), value
+        assert is_plainly_valid("flow", value) is validator.is_valid(value), "both libraries say the same"
         for finding in found:
             assert finding.code == "schema"
             assert "breaks the rule" not in finding.message
@@ -125,3 +127,19 @@ def test_ten_thousand_wrong_values_take_no_time() -> None:
 
     assert schema.check("flow", document)
     assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("name", schema.names())
+@pytest.mark.parametrize("value", [10**400, -(10**30), float("nan"), float("inf"), 1.0])
+def test_numbers_that_few_languages_have_end_in_findings(name: str, value: Any) -> None:
+    assert schema.check(name, Bare(value))
+
+
+def test_both_libraries_agree_on_what_is_a_schema() -> None:
+    chance = random.Random(5)
+    validator = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+    data = (FLOWS / "ok" / "a-body-with-everything-in-it.yaml").read_bytes()
+    for _ in range(300):
+        value = changed(copy.deepcopy(read(data, "flow.yaml").value["body"]), chance)
+
+        assert is_plainly_valid(METASCHEMA, value) is validator.is_valid(value), value
