@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -69,9 +70,22 @@ def install(folder: Path) -> Path:
 
 
 class LanguageServer:
-    """One running server, spoken to in LSP over its standard input and output."""
+    """One running server, spoken to in LSP over its standard input and output.
 
-    def __init__(self, start: Path) -> None:
+    ``root`` is the folder that the editor has open, ``schemas`` its setting ``yaml.schemas``.
+    """
+
+    def __init__(
+        self, start: Path, *, root: Path | None = None, schemas: Mapping[str, object] | None = None
+    ) -> None:
+        self._folders = [{"uri": root.as_uri(), "name": root.name}] if root else None
+        self._settings = {
+            "schemaStore": {"enable": False},
+            "schemas": dict(schemas or {}),
+            "validate": True,
+            "hover": True,
+            "completion": True,
+        }
         self._process = subprocess.Popen(
             ["node", str(start), "--stdio"],
             stdin=subprocess.PIPE,
@@ -81,6 +95,7 @@ class LanguageServer:
         self._messages: queue.Queue[dict[str, Any]] = queue.Queue()
         self._diagnostics: dict[str, list[dict[str, Any]]] = {}
         self._serial = 0
+        self._configured = False
         threading.Thread(target=self._read, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -88,7 +103,8 @@ class LanguageServer:
             "initialize",
             {
                 "processId": None,
-                "rootUri": None,
+                "rootUri": self._folders[0]["uri"] if self._folders else None,
+                "workspaceFolders": self._folders,
                 "capabilities": {
                     "textDocument": {
                         "completion": {
@@ -105,6 +121,9 @@ class LanguageServer:
             },
         )
         self.notify("initialized", {})
+        # A document that is opened before the server knows its settings is judged without them.
+        while not self._configured:
+            self._handle(self._messages.get(timeout=ANSWER_SECONDS))
         return self
 
     def __exit__(
@@ -159,15 +178,9 @@ class LanguageServer:
         if message.get("method") == "textDocument/publishDiagnostics":
             self._diagnostics[message["params"]["uri"]] = message["params"]["diagnostics"]
         elif message.get("method") == "workspace/configuration":
-            settings = {
-                "yaml": {
-                    "schemaStore": {"enable": False},
-                    "validate": True,
-                    "hover": True,
-                    "completion": True,
-                }
-            }
-            result = [settings.get(item.get("section")) for item in message["params"]["items"]]
+            self._configured = True
+            sections = [item.get("section") for item in message["params"]["items"]]
+            result = [self._settings if section == "yaml" else None for section in sections]
             self._send({"jsonrpc": "2.0", "id": message["id"], "result": result})
         elif "id" in message and "method" in message:
             self._send({"jsonrpc": "2.0", "id": message["id"], "result": None})

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, missing_tool
 from language_server import LanguageServer, Unavailable, cache_folder, install
+from snippets import snippets
 
 FLOWS = ROOT / "flows"
 SCHEMA_LINE = "# yaml-language-server: $schema=../schemas/flow.schema.json\n"
@@ -25,11 +26,17 @@ numbers = count()
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[LanguageServer]:
+def start() -> Path:
+    """The program that starts the server."""
     try:
-        start = install(cache_folder())
+        return install(cache_folder())
     except Unavailable as reason:
         missing_tool("the YAML language server", str(reason))
+    raise AssertionError
+
+
+@pytest.fixture(scope="module")
+def server(start: Path) -> Iterator[LanguageServer]:
     with LanguageServer(start) as running:
         yield running
 
@@ -222,3 +229,18 @@ def test_the_settings_of_the_workspace_are_completed_and_checked(server: Languag
 
     assert set(schema["properties"]) - {"workspace"} - items.keys() == set()
     assert [item["range"]["start"]["line"] for item in server.diagnostics(path)] == [3]
+
+
+def test_the_documented_settings_make_the_line_in_each_flow_superfluous(start: Path) -> None:
+    document = (ROOT / "docs" / "editor.md").read_text(encoding="utf-8")
+    [block] = [snippet for snippet in snippets(document) if snippet.language == "json"]
+    flow, settings = ROOT / "flows" / "crm" / "unsaved-mapped.yaml", ROOT / "flowpost.yaml"
+
+    with LanguageServer(start, root=ROOT, schemas=json.loads(block.text)["yaml.schemas"]) as server:
+        server.open(flow, "nodes:\n  - id: hello\n    smtp:\n      \n")
+        server.open(settings, "nonsense: 1\n")
+
+        assert set(SMTP["properties"]) - server.complete(flow, 3, 6).keys() == set()
+        assert [item["message"] for item in server.diagnostics(settings)] == [
+            "Property nonsense is not allowed."
+        ]
