@@ -47,14 +47,14 @@ TURNS, ROUNDS = 2000, 15
 
 
 def main() -> None:
-    delimiters = dict(
-        variable_start_string="<<",
-        variable_end_string=">>",
-        block_start_string="<%",
-        block_end_string="%>",
-        comment_start_string="<#",
-        comment_end_string="#>",
-    )
+    delimiters = {
+        "variable_start_string": "<<",
+        "variable_end_string": ">>",
+        "block_start_string": "<%",
+        "block_end_string": "%>",
+        "comment_start_string": "<#",
+        "comment_end_string": "#>",
+    }
     ours, theirs = [], []
     for _, text, kind in CASES:
         ours.append(Templates(None).compile(text, kind, Where("bench", "body", Position)))

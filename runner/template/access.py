@@ -18,7 +18,7 @@ from runner.template.methods import ATTRIBUTES, METHODS, items
 from runner.template.nearest import nearest
 from runner.template.operators import hashable
 from runner.template.printf import braces
-from runner.template.values import Group, Html, Missing, describe, to_text, weigh
+from runner.template.values import Group, Html, Missing, Unknown, describe, to_text, weigh
 
 LOOP_NAMES = frozenset(
     {
@@ -128,6 +128,8 @@ def invoke(obj: Any, name: str, *args: Any, **kwargs: Any) -> Any:
         if isinstance(obj, types):
             if name in table:
                 return _apply(table[name], obj, name, args, kwargs)
+            if isinstance(obj, Mapping):
+                raise Unknown("", name, obj)
             close = nearest(name, table)
             break
     else:

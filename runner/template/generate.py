@@ -168,6 +168,8 @@ def _unary(function: str) -> Any:
 
 
 class _Guarded(CodeGenerator):
+    """Jinja's generator, whose every operation on a value is a call of ours."""
+
     visit_Add = _binary("add")  # noqa: N815
     visit_Sub = _binary("subtract")  # noqa: N815
     visit_Mul = _binary("multiply")  # noqa: N815
@@ -188,6 +190,20 @@ class _Guarded(CodeGenerator):
 
     def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
         self.write(")")
+
+    def visit_FilterBlock(self, node: nodes.FilterBlock, frame: Frame) -> None:  # noqa: N802
+        # what the filter gives is a value like any other: "striptags" would bring escaped markup back to life
+        inner = frame.inner()
+        inner.symbols.analyze_node(node)
+        self.enter_frame(inner)
+        self.buffer(inner)
+        self.blockvisit(node.body, inner)
+        self.start_write(frame, node)
+        self.write("out(")
+        self.visit_Filter(node.filter, inner)
+        self.write(")")
+        self.end_write(frame)
+        self.leave_frame(inner)
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:  # noqa: N802
         self.write("attribute(")

@@ -59,8 +59,8 @@ def parse(text: str, kind: Kind, delimiters: Delimiters) -> tuple[nodes.Template
                 raise Mistake("the expression is empty", 0)
             tokens = scan_expression(text, delimiters)
         else:
-            tokens = scan(text.rstrip() if kind is Kind.EXPRESSION else text, delimiters)
-        found = list(tokens)
+            tokens = scan(text, delimiters)
+        found = [token for token in tokens if kind is not Kind.EXPRESSION or not _is_space(token)]
         tree = _PlainParser(found, delimiters).parse()
     except TemplateSyntaxError as error:
         raise _plain(error, text, delimiters) from error
@@ -68,6 +68,10 @@ def parse(text: str, kind: Kind, delimiters: Delimiters) -> tuple[nodes.Template
         raise Mistake("the template is nested too deep", 0) from error
     _check(tree, kind, delimiters)
     return tree, len(found)
+
+
+def _is_space(token: Token) -> bool:
+    return token.kind == "data" and str(token.value).isspace()
 
 
 def lone(tree: nodes.Template) -> nodes.Expr | None:
@@ -233,7 +237,7 @@ def _walk(tree: nodes.Template) -> Iterator[tuple[nodes.Node, int, int]]:
         node, depth, loops = stack.pop()
         yield node, depth, loops
         loops += isinstance(node, nodes.For)
-        stack.extend((child, depth + 1, loops) for child in node.iter_child_nodes())
+        stack.extend((child, depth + 1, loops) for child in reversed([*node.iter_child_nodes()]))
 
 
 def _unique(names: list[str], what: str, at: int) -> None:

@@ -44,12 +44,15 @@ def _kept(function: Callable[..., str]) -> Callable[..., str]:
 def cased(name: str) -> Callable[[Any], str]:
     """``| upper``, ``| lower``, ``| capitalize``."""
     method = _METHODS[name]
-    return lambda value: str(method(to_text(value)))
+    return _kept(lambda text: str(method(text)))
 
 
 def title(value: Any) -> str:
     """``| title``."""
-    text = to_text(value)
+    return _kept(_title)(value)
+
+
+def _title(text: str) -> str:
     spend(len(text) >> 1, 16 * len(text))
     return _TITLE.sub(lambda word: word[0][:1].upper() + word[0][1:].lower(), text)
 

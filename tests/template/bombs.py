@@ -68,7 +68,7 @@ BOMBS = {
     "text of a loop in a block": "<% set t %><% for a in range(10**6) %><< trigger.body.s >><% endfor %><% endset %><< t|length >>",
     "escaped text of a loop": "<% set t %><% for a in range(10**4) %><< trigger.body.marks|e >><% endfor %><% endset %>",
     "fixed text of a loop": "<% for a in range(10**6) %>" + "x" * 1000 + "<% endfor %>",
-    "fixed text of a loop in a block": "<% set t %><% for a in range(10**5) %>" + "x" * 1000 + "<% endfor %><% endset %>",
+    "fixed text of a loop in a block": "<% set t %><% for a in range(10**5) %>" + "x" * 1000 + "<% endfor %><% endset %><< t >>",
     "many small numbers in a block": "<% set t %><% for a in range(10**6) %><< a*1.37 >><% endfor %><% endset %>",
     "macro calls itself": "<% macro m(n) %><< m(n+1) >><% endmacro %><< m(1) >>",
     "macro calls itself twice": "<% macro m(n) %><< m(n+1) if n < 50 >><< m(n+1) if n < 50 >><% endmacro %><< m(1) >>",
@@ -208,7 +208,9 @@ def main() -> None:
     scope = {"trigger": {"body": BODY}, "vars": {}, "nodes": {}}
     for kind in Kind:
         if kind is not Kind.EXPRESSION:
-            Templates(None).compile("https://x/<< 1 >><% for a in [1] %><<a>><% endfor %>", kind, where).render(scope)
+            Templates(None).compile(
+                "https://x/<< 1 >><% for a in [1] %><<a>><% endfor %>", kind, where
+            ).render(scope)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + 100_000_000
     resource.setrlimit(resource.RLIMIT_AS, (most, most))

@@ -30,7 +30,9 @@ SCOPE: dict[str, Any] = {
         "type": "webhook",
         "time": datetime(2026, 1, 31, 8, 5, tzinfo=UTC),
     },
-    "nodes": {"fetch": {"status": "succeeded", "output": {"status": 200, "body": b"\xff\x00"}, "error": None}},
+    "nodes": {
+        "fetch": {"status": "succeeded", "output": {"status": 200, "body": b"\xff\x00"}, "error": None}
+    },
     "vars": {"brand": "Acme", "base": "https://crm.example.com"},
     "flow": {"name": "welcome"},
     "run": {"id": "r1"},

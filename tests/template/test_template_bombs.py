@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from bombs import BOMBS
+from corpus_cases import SSTI
 
 from runner.diagnostic import Invalid
 from runner.errors import TemplateError
 from runner.template import Kind
-from corpus_cases import SSTI
 
 HERE = Path(__file__).parent
 
@@ -45,7 +45,9 @@ def test_every_bomb_ends_in_an_error_within_a_second_and_100_mb(kind: str) -> No
 
 
 def test_a_bomb_in_an_expression_field_ends_in_an_error() -> None:
-    bare = {name: text[2:-2] for name, text in BOMBS.items() if text.startswith("<<") and text.count("<<") == 1}
+    bare = {
+        name: text[2:-2] for name, text in BOMBS.items() if text.startswith("<<") and text.count("<<") == 1
+    }
     rows = explode({name: ("expression", text) for name, text in bare.items()})
 
     assert len(bare) > 60
@@ -76,7 +78,9 @@ def test_the_runner_lives_on_after_a_bomb(render: Any) -> None:
 
 
 def test_a_large_but_honest_digest_renders(render: Any) -> None:
-    rows = [{"name": f"Name {number}", "mail": f"n{number}@example.com", "n": number} for number in range(5000)]
+    rows = [
+        {"name": f"Name {number}", "mail": f"n{number}@example.com", "n": number} for number in range(5000)
+    ]
     text = "<% for row in rows %><tr><td><<loop.index>></td><td><<row.name>></td><td><<row.mail|upper>></td></tr><% endfor %>"
 
     assert render(text, Kind.HTML, {"rows": rows}).count("<tr>") == 5000
@@ -95,7 +99,13 @@ def test_a_lone_text_stops_at_the_fields_cap(render: Any) -> None:
 def test_nothing_is_evaluated_while_compiling(where: Any) -> None:
     from runner.template import Templates
 
-    for expression in ("2**(2**30)", "'a'*10**10", "'a'|center(10**9)", "[1]*10**9", "'%1000000000d'|format(1)"):
+    for expression in (
+        "2**(2**30)",
+        "'a'*10**10",
+        "'a'|center(10**9)",
+        "[1]*10**9",
+        "'%1000000000d'|format(1)",
+    ):
         Templates(None).compile(f"x << {expression} >>", Kind.TEXT, where)
 
 
