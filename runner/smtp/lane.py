@@ -57,6 +57,7 @@ class Lane:
         self._workers: set[asyncio.Task[None]] = set()
         self._sessions: set[Session] = set()
         self._opening = asyncio.Lock()
+        self._opener: asyncio.Task[None] | None = None
         self._fewer = (0, -1.0)
         self._retired = False
 
@@ -92,6 +93,8 @@ class Lane:
         self.retire()
         while self._jobs:
             self._jobs.popleft().fail(ConnectionFailed("Cannot connect: the sender was closed"))
+        if self._opener is not None:
+            self._opener.cancel()  # nobody waits for that session any more
         if self._workers:
             _, late = await asyncio.wait(self._workers, timeout=patience)
             for worker in late:
@@ -204,24 +207,31 @@ class Lane:
     async def _open(self) -> Session | None:
         """A new session, or None when there is nothing to do, or no session to be had."""
         async with self._opening:
-            waiting = any(not job.outcome.done() for job in self._jobs)
-            if not waiting or self._standing() >= self._limit():
-                return None
-            await self._slow_down()
+            self._opener = asyncio.current_task()
             try:
-                self._refusals.check(self._key)
-            except AuthError as exc:
-                self._no_session(exc)
-                return None
-            try:
-                session = await open_session(self._dialer, self._credential, self._context)
-            except FlowpostError as exc:
-                if isinstance(exc, AuthError):
-                    self._refusals.note(self._key, exc)
-                self._no_session(exc)
-                return None
-            self._sessions.add(session)
-            return session
+                return await self._open_alone()
+            finally:
+                self._opener = None
+
+    async def _open_alone(self) -> Session | None:
+        waiting = any(not job.outcome.done() for job in self._jobs)
+        if not waiting or self._standing() >= self._limit():
+            return None
+        await self._slow_down()
+        try:
+            self._refusals.check(self._key)
+        except AuthError as exc:
+            self._no_session(exc)
+            return None
+        try:
+            session = await open_session(self._dialer, self._credential, self._context)
+        except FlowpostError as exc:
+            if isinstance(exc, AuthError):
+                self._refusals.note(self._key, exc)
+            self._no_session(exc)
+            return None
+        self._sessions.add(session)
+        return session
 
     def _no_session(self, error: BaseException) -> None:
         """Leave the letters to the sessions that stand; with none, whoever waits gets the error."""

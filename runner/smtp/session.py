@@ -21,6 +21,7 @@ from runner.smtp.scrub import Scrubber
 from runner.smtp.wire import Lost, Wire
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.(?!-)[A-Za-z0-9-]{1,63})+", re.ASCII)
+_GREETING = "waiting for the greeting"
 _EHLO_NAME = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}", re.ASCII)
 
 
@@ -77,9 +78,10 @@ class Session:
             transient=True,
         )
 
-    def timed_out(self, doing: str) -> TimedOut:
+    def timed_out(self, doing: str, hint: str | None = None) -> TimedOut:
         """The error for a phase whose deadline passed before a message was handed over."""
-        return TimedOut(f"Timed out {doing} at {self.place} after {self.credential.timeout_seconds:g} s")
+        seconds = self.credential.timeout_seconds
+        return TimedOut(f"Timed out {doing} at {self.place} after {seconds:g} s", hint=hint)
 
     async def quit(self) -> None:
         """Say goodbye and close, within a few seconds; never raises: the mail is out."""
@@ -132,7 +134,7 @@ async def open_session(
         if isinstance(exc, Lost | Garbage):
             raise session.lost(str(exc)) from exc
         if isinstance(exc, TimeoutError):
-            raise session.timed_out(opening.doing) from exc
+            raise session.timed_out(opening.doing, hint=opening.silence_hint()) from exc
         raise
     session.used = loop.time()
     return session
@@ -147,14 +149,20 @@ class _Opening:
         self.credential = session.credential
         self.context = context
         self.deadline = deadline
-        self.doing = "waiting for the greeting"
+        self.doing = _GREETING
+
+    def silence_hint(self) -> str | None:
+        """A server that waits for TLS says nothing, and neither does one behind a firewall."""
+        if self.doing == _GREETING and self.credential.encryption is not Encryption.TLS:
+            return "if the server speaks TLS from the start on this port, as on 465, use encryption: tls"
+        return None
 
     async def run(self, hint: str | None) -> None:
         if self.credential.encryption is Encryption.TLS:
             await self.secure(greeting=True)
         else:
             self.wire.expect_greeting()
-        self.doing = "waiting for the greeting"
+        self.doing = _GREETING
         self.expect(await self.wire.reply(self.deadline), 220, "the greeting")
         await self.ehlo()
         if self.credential.encryption is Encryption.STARTTLS:

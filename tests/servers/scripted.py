@@ -139,14 +139,16 @@ class ScriptedServer:
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
         self._listener: socket.socket | None = None
+        self._port = 0
         self._open = 0
         self.most_open = 0
         """The largest number of connections that were open at one time."""
 
     @property
     def port(self) -> int:
-        assert self._listener is not None
-        return int(self._listener.getsockname()[1])
+        """Where it listens, or listened."""
+        assert self._port
+        return self._port
 
     @property
     def ca_pem(self) -> str:
@@ -190,6 +192,7 @@ class ScriptedServer:
         listener.bind((self.host, 0))
         listener.listen(256)
         self._listener = listener
+        self._port = int(listener.getsockname()[1])
         self._spawn(self._accept)
         return self
 

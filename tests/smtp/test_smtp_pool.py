@@ -161,6 +161,21 @@ async def test_a_server_that_is_rude_at_quit_has_the_mail_all_the_same(how: str)
         assert len(server.messages) == 1
 
 
+async def test_leaving_does_not_wait_for_a_connection_that_hangs() -> None:
+    loop = asyncio.get_running_loop()
+    async with ScriptedServer(script={"CONNECT": "hang"}) as server:
+        async with Sender(guard()) as sender:
+            send = asyncio.create_task(
+                sender.send(credential_for(server, timeout_seconds=30), ENVELOPE, MESSAGE)
+            )
+            await until(lambda: len(server.connections) == 1)
+            before = loop.time()
+        results = await asyncio.gather(send, return_exceptions=True)
+
+    assert loop.time() - before < 4
+    assert isinstance(results[0], ConnectionFailed)
+
+
 async def test_a_closed_sender_sends_nothing() -> None:
     async with Sender(guard()) as sender:
         pass

@@ -11,13 +11,14 @@ import pytest
 from servers.client import ENVELOPE, MESSAGE, PASSWORD, USER, credential_for, guard
 from servers.scripted import ScriptedServer
 
-from runner.credential import OAuth2Auth, PasswordAuth, Secret
+from runner.credential import Encryption, OAuth2Auth, PasswordAuth, Secret
 from runner.errors import (
     AuthError,
     ConfigurationError,
     ConnectionFailed,
     EnvelopeError,
     FlowpostError,
+    TimedOut,
     TlsError,
 )
 from runner.model import Outcome
@@ -294,6 +295,14 @@ async def test_a_server_that_does_not_welcome_us_is_a_failed_connection(
     assert failed.value.smtp_code == code
     assert failed.value.transient is transient
     assert server.logins() == 0
+
+
+async def test_starttls_on_a_port_that_wants_tls_from_the_start_ends_with_a_hint(sender: Sender) -> None:
+    async with ScriptedServer() as server:
+        with pytest.raises(TimedOut, match=r"^Timed out waiting for the greeting") as failed:
+            await send(sender, server, encryption=Encryption.STARTTLS, timeout_seconds=0.4)
+
+    assert "encryption: tls" in (failed.value.hint or "")
 
 
 async def test_an_address_that_is_not_public_is_refused_by_the_guard() -> None:
