@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ def read_flow(root: Path, path: Path, settings: Settings) -> LoadedFlow:
     name = relative_name(root, path)
     data = read_file(root, name, source.MAX_BYTES)
     document = source.read(data, name)
-    findings = schema.check("flow", document)
+    findings = [*document.warnings, *schema.check("flow", document)]
     value = document.value
     if not isinstance(value, dict):
         raise Invalid(findings)
@@ -106,6 +105,8 @@ def _body(document: Document, findings: list[Diagnostic]) -> Any:
 
 def _digest(root: Path, data: bytes, files: Iterable[Path]) -> str:
     """The flow's content as one hash: its file, and name and content of each template file that it uses."""
+    import hashlib
+
     digest = hashlib.sha256(hashlib.sha256(data).digest())
     base = root.resolve()
     for path in sorted(files):

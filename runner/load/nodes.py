@@ -110,7 +110,8 @@ def _expression(compiler: Compiler, value: Any, pointer: Pointer, shape: Shape) 
 def _retry(value: Mapping[str, Any]) -> Retry:
     attempts = value.get("attempts", 1)
     return Retry(
-        attempts=attempts if isinstance(attempts, int) else 1,
+        # JSON Schema takes 3.0 for a whole number, and so do we.
+        attempts=int(attempts) if isinstance(attempts, int | float) else 1,
         delay=_seconds(value.get("delay", "30s")) or 0.0,
         max_delay=_seconds(value.get("max_delay", "1h")) or 0.0,
     )

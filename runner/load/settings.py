@@ -56,7 +56,7 @@ def load_settings(root: Path, environ: Mapping[str, str]) -> Settings:
         secrets=settings.get("secrets", defaults.secrets).strip("/"),
         database=settings.get("database", defaults.database),
         http_host=http.get("host", defaults.http_host),
-        http_port=http.get("port", defaults.http_port),
+        http_port=int(http.get("port", defaults.http_port)),
         http_max_body=size(http["max_body"]) if "max_body" in http else defaults.http_max_body,
         network_allow=tuple(settings.get("network", {}).get("allow", ())),
         vars=settings.get("vars", {}),

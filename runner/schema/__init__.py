@@ -6,10 +6,11 @@ document breaks, each mistake at its own place; ``body_checker`` makes a bounded
 
 from __future__ import annotations
 
-from runner.schema.audit import SchemaFinding, schema_findings
-from runner.schema.body import Checker, Problem, body_checker, unaudited_checker
+from runner.schema.audit import SchemaFinding, body_checker, schema_findings
+from runner.schema.body import Checker, unaudited_checker
 from runner.schema.catalog import load, names, node_types, trigger_types
 from runner.schema.check import check
+from runner.schema.problems import Problem
 from runner.schema.walk import branches, child
 
 __all__ = [

@@ -6,10 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from runner.errors import ConfigurationError
 from runner.schema.verdict import METASCHEMA, is_plainly_valid
 from runner.schema.words import kind_of, kinds, nearest, quoted
+
+if TYPE_CHECKING:
+    from runner.schema.body import Checker
 
 ValidationError = Any
 """jsonschema's, whose stubs make every field possibly unset."""
@@ -247,3 +251,17 @@ def _endless(schema: Mapping[str, Any]) -> Iterator[SchemaFinding]:
             )
             yield SchemaFinding((), f"the body {message}")
             return
+
+
+def body_checker(schema: Mapping[str, Any] | bool) -> Checker:
+    """A checker for values that ``schema`` (JSON Schema 2020-12) describes.
+
+    Raises ConfigurationError when the schema is wrong; ``schema_findings`` tells everything that is.
+    """
+    from runner.schema.body import unaudited_checker
+
+    for finding in schema_findings(schema):
+        if finding.severity == "error":
+            place = "/".join(map(str, finding.pointer))
+            raise ConfigurationError(f"the body schema is wrong at /{place}: {finding.message}")
+    return unaudited_checker(schema)

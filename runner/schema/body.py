@@ -9,12 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from typing import Any
 
-from runner.errors import ConfigurationError
+from runner.schema.problems import Problem, explain
 
 MAX_SECONDS = 1.0
 """How long one value may be checked."""
@@ -30,14 +29,6 @@ class CheckTooLong(Exception):
     """A value is not checked within MAX_SECONDS."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with a value: a JSON pointer (RFC 6901), and a sentence that never holds the value."""
-
-    pointer: str
-    message: str
-
-
 class Checker:
     """Checks values against one schema; safe to share between threads."""
 
@@ -49,7 +40,6 @@ class Checker:
         from referencing.exceptions import Unresolvable
 
         from runner.schema.pattern import TextTooLong
-        from runner.schema.problems import explain
 
         token = _deadline.set(time.monotonic() + MAX_SECONDS)
         try:
@@ -66,20 +56,6 @@ class Checker:
             return [Problem("", f'cannot be checked: the schema has no "{exc.ref}"')]
         finally:
             _deadline.reset(token)
-
-
-def body_checker(schema: Mapping[str, Any] | bool) -> Checker:
-    """A checker for values that ``schema`` (JSON Schema 2020-12) describes.
-
-    Raises ConfigurationError when the schema is wrong; ``schema_findings`` tells everything that is.
-    """
-    from runner.schema.audit import schema_findings
-
-    for finding in schema_findings(schema):
-        if finding.severity == "error":
-            place = "/".join(map(str, finding.pointer))
-            raise ConfigurationError(f"the body schema is wrong at /{place}: {finding.message}")
-    return unaudited_checker(schema)
 
 
 def unaudited_checker(schema: Mapping[str, Any] | bool) -> Checker:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from runner.schema.explain import grouped
 from runner.schema.formats import FORMATS
 from runner.schema.words import kind_of, kinds, quoted
 
-if TYPE_CHECKING:
-    from runner.schema.body import Problem
-
 ValidationError = Any
 """jsonschema's, whose stubs make every field possibly unset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a value: a JSON pointer (RFC 6901), and a sentence that never holds the value."""
+
+    pointer: str
+    message: str
 
 
 def explain(error: ValidationError) -> Iterator[Problem]:
@@ -22,8 +28,6 @@ def explain(error: ValidationError) -> Iterator[Problem]:
 
 
 def _problems(error: ValidationError, base: tuple[str | int, ...]) -> Iterator[Problem]:
-    from runner.schema.body import Problem
-
     path = (*base, *error.path)
     rule, value = error.validator, error.validator_value
     if rule == "required":

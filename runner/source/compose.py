@@ -11,14 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 from runner.diagnostic import Diagnostic, Invalid
-from runner.source.document import Document, Place
+from runner.source.document import Document
 from runner.source.explain import explain
 from runner.source.limits import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES
+from runner.source.place import Place
 from runner.source.scalars import NumberTooLong, resolve
 from runner.source.text import Text
 
 # YAML 1.2, 8.1.1; libyaml takes ">#" for a header with a comment.
 _BLOCK_HEADER = re.compile(r"[|>][-+1-9]{0,2}(?:[ \t]+#[^\r\n]*|[ \t]*)(?:[\r\n]|\Z)")
+# A comment right behind a plain text that looks like its continuation: no space after the sign, or a template.
+_LOST = re.compile(r"([ \t]+)(#(?:[^\s#]|[^\r\n]*(?:<<|\{\{))[^\r\n]*)")
 # What may stand before a node's content (YAML 1.2, 6.9): its anchor and its tag.
 _PROPERTIES = re.compile(r"(?:[&!]\S*(?:\s+|(?<=\s)#[^\r\n]*[\r\n]+)*)+")
 _CORE = "tag:yaml.org,2002:"
@@ -48,7 +51,7 @@ def compose(text: Text, *, allow_empty: bool) -> Document:
         loader.dispose()
     if composer.findings:
         raise Invalid(composer.findings)
-    return Document(text, value, place)
+    return Document(text, value, place, tuple(composer.warnings))
 
 
 class _Composer:
@@ -59,6 +62,7 @@ class _Composer:
         self.next = next_event
         self.kinds: Any = events
         self.findings: list[Diagnostic] = []
+        self.warnings: list[Diagnostic] = []
         self.anchors: dict[str, tuple[Any, Place]] = {}
         self.open_anchors: set[str] = set()
         self.values = 0
@@ -150,6 +154,8 @@ class _Composer:
         place = Place(start, end, style, None, None, 1, len(text))
         if style in ("'", '"') and event.start_mark.line != event.end_mark.line:
             self.check_continuation(start, end, indent)
+        elif not style and text and (lost := _LOST.match(self.text.content, end)):
+            self.warn_of_comment(lost)
         elif style in ("|", ">") and not _BLOCK_HEADER.match(self.text.content, start):
             self.text.fail(start, f'after "{style}" the text begins on the next line')
         if tag is None and not event.implicit[0]:
@@ -165,6 +171,16 @@ class _Composer:
         if tag is not None and type(value) not in _SCALAR_TAGS[tag]:
             self.text.fail(start, f'"{text[:40]}" is not what the tag "!!{tag.removeprefix(_CORE)}" says')
         return value, place
+
+    def warn_of_comment(self, lost: re.Match[str]) -> None:
+        """``subject: Order #5 is here`` means the subject "Order", and nobody means that."""
+        index = lost.end(1)
+        message = f'"{lost[2][:40]}" is a comment, and not part of the value'
+        place = self.text.position(index)
+        hint = 'put the whole value in quotes, or a space after the "#"'
+        self.warnings.append(
+            Diagnostic(self.text.path, place.line, place.column, message, "yaml", "warning", hint)
+        )
 
     def check_continuation(self, start: int, end: int, indent: int, *, tabs_only: bool = False) -> None:
         """YAML 1.2, 6.3: what goes on over lines goes on deeper than its key; libyaml doesn't look.

@@ -5,65 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from runner.diagnostic import Diagnostic, Position
+from runner.source.place import Place
 from runner.source.text import Text
 
 Pointer = tuple[str | int, ...]
 """The way to a value: keys of mappings and indexes of lists."""
 
 
-class Place:
-    """Where a value stands, ``[start, end)`` in characters, and what it weighs with everything inside it.
+class Document:
+    """One YAML file: ``value`` is made of dict, list, str, int, float, bool and None, keys are text.
 
-    ``style`` is ``|``, ``>``, ``'``, ``"``, ``{``, ``[`` or empty for plain scalars and block collections.
-    ``keys`` tells where each key of a mapping stands.
+    ``warnings`` are about what is well-formed and probably not meant.
     """
 
-    __slots__ = ("characters", "children", "end", "height", "keys", "start", "style", "values")
+    __slots__ = ("_root", "_text", "path", "value", "warnings")
 
-    def __init__(
-        self,
-        start: int,
-        end: int,
-        style: str,
-        children: dict[str | int, Place] | None,
-        keys: dict[str, int] | None,
-        values: int = 1,
-        characters: int = 0,
-    ) -> None:
-        self.start = start
-        self.end = end
-        self.style = style
-        self.children = children
-        self.keys = keys
-        self.values = values
-        self.characters = characters
-        self.height = 0 if children is None else 1
-
-    @property
-    def children_map(self) -> dict[str | int, Place]:
-        """The places inside a collection; none inside a scalar."""
-        return {} if self.children is None else self.children
-
-    def add(self, name: str | int, child: Place) -> None:
-        """Put ``child`` inside; of two with one name the first stays."""
-        self.count(child)
-        if self.children is not None:
-            self.children.setdefault(name, child)
-
-    def count(self, child: Place) -> None:
-        """Carry the weight of ``child``."""
-        self.values += child.values
-        self.characters += child.characters
-        self.height = max(self.height, child.height + 1)
-
-
-class Document:
-    """One YAML file: ``value`` is made of dict, list, str, int, float, bool and None, keys are text."""
-
-    __slots__ = ("_root", "_text", "path", "value")
-
-    def __init__(self, text: Text, value: Any, root: Place) -> None:
+    def __init__(self, text: Text, value: Any, root: Place, warnings: tuple[Diagnostic, ...] = ()) -> None:
         self._text = text
+        self.warnings = warnings
         self._root = root
         self.path = text.path
         self.value = value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runner.source.document import Place
+from runner.source.place import Place
 
 _FOLD = re.compile(r"[ \t]*(?:\r\n|\r|\n)(?:[ \t]*(?:\r\n|\r|\n))*[ \t]*")
 _BREAK = re.compile(r"\r\n|\r|\n")

@@ -279,3 +279,17 @@ def test_a_warning_stands_beside_a_flow_that_loads(root: Path) -> None:
 
     assert [warning.severity for warning in found.warnings] == ["warning"]
     assert found.flow.name == "hello"
+
+
+def test_a_text_that_a_comment_cuts_short_is_warned_of(root: Path) -> None:
+    [warning] = load(root, smtp(subject="Order #<<trigger.body.id>> is on its way")).warnings
+
+    assert str(warning) == (
+        'flows/hello.yaml:6:22: warning: "#<<trigger.body.id>> is on its way" is a comment, '
+        "and not part of the value [yaml]"
+    )
+
+
+@pytest.mark.parametrize("subject", ["Hi # a comment", '"Order #5"', "Hi#5", "'x' #y", "Hi ## y"])
+def test_an_honest_comment_is_not_warned_of(root: Path, subject: str) -> None:
+    assert load(root, smtp(subject=subject)).warnings == ()
