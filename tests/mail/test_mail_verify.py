@@ -104,6 +104,20 @@ def test_an_envelope_that_differs_does_not_leave(fields: dict[str, object]) -> N
         verify(replace(composed.envelope, **fields), composed.data, FULL)
 
 
+@pytest.mark.parametrize("length", range(990, 1008))
+@pytest.mark.parametrize("before", [0, 1, 500, 997, 998])
+def test_a_line_has_at_most_998_octets(length: int, before: int) -> None:
+    meant = mail(text="x")
+    composed = compose(meant)
+    data = composed.data + b"a" * before + b"\r\n" + b"b" * length + b"\r\nc\r\n"
+
+    if length <= 998:
+        verify(composed.envelope, data, meant)
+    else:
+        with pytest.raises(NotAsMeant, match="998"):
+            verify(composed.envelope, data, meant)
+
+
 def test_what_compose_writes_passes() -> None:
     for meant in (FULL, mail(), mail(to=(), bcc=(BOB,)), mail(html="<p>"), replace(FULL, redirect_to=SENDER)):
         composed = compose(meant)
