@@ -70,6 +70,11 @@ def parse_recipient(text: str) -> Any:
     from pyrage import RecipientError, ssh, x25519
 
     text = text.strip()
+    if holds_key(text):
+        raise SecretError(
+            "a private key stands where a recipient must be",
+            hint="take it as known to everyone who saw it: make a new one with flowpost secrets keygen",
+        )
     try:
         if text.startswith("ssh-"):
             return ssh.Recipient.from_str(text)
@@ -83,6 +88,11 @@ def parse_recipient(text: str) -> Any:
         f'"{text[:120]}" is not a recipient',
         hint="a recipient begins with age1, ssh-ed25519 or ssh-rsa; plugins and hybrid keys are not supported",
     )
+
+
+def holds_key(text: str) -> bool:
+    """Whether ``text`` is a private key that somebody put in the wrong place: it must not be quoted."""
+    return "AGE-SECRET-KEY" in text.upper() or "PRIVATE KEY" in text or "AGE-PLUGIN-" in text.upper()
 
 
 def encrypt(plain: bytes, recipients: Iterable[str], *, armored: bool = True) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,8 +161,10 @@ def _typed(store: CredentialStore, working: Working, path: tuple[str, ...], text
     field = find_field(kind, path)
     where = ".".join(path)
     if field is None:
+        # A value that was given in the place of the field would be repeated: only what has the form of one is.
+        shown = f'"{where}"' if re.fullmatch(r"[a-z_]{1,20}\.[a-z_]{1,20}", where) else "that"
         raise SecretError(
-            f'"{where}" is not a field of a credential of type {kind}',
+            f"{shown} is not a field of a credential of type {kind}",
             hint="fields are written section.field, for example auth.password; flowpost schema credential lists them",
         )
     if field.kind in ("texts", "rates"):

@@ -87,6 +87,8 @@ def _from_variable(variable: str, value: str, environ: Mapping[str, str]) -> lis
             found = _parse(" ".join(_without_comments(value)).split())
         elif variable == "SOPS_AGE_KEY_CMD":
             found = _parse(_without_comments(_run(value, environ)))
+        elif age.holds_key(value):
+            raise SecretError("it holds a key, and must hold the name of a file")
         else:
             text = _read(Path(value).expanduser())
             found = [_ssh(text)] if "SSH" in variable else _parse_file(text, environ)

@@ -69,4 +69,8 @@ def make(path: Path, *, outside: Path | None = None, append: bool = False) -> Ke
 def key_path(environ: Mapping[str, str], home: Path) -> Path:
     """The key file that SOPS_AGE_KEY_FILE names, else the one that sops looks for."""
     named = environ.get("SOPS_AGE_KEY_FILE", "").strip()
+    if age.holds_key(named):
+        raise SecretError(
+            "SOPS_AGE_KEY_FILE cannot be used: it holds a key, and must hold the name of a file"
+        )
     return Path(named).expanduser() if named else identities.default_file(environ, home)

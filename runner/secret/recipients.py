@@ -80,6 +80,8 @@ def add(store: CredentialStore, recipient: str, names: list[str]) -> Plan:
 def remove(store: CredentialStore, recipient: str, names: list[str]) -> Plan:
     """``recipient`` out of .sops.yaml and every file, under new data keys. He keeps what he has read."""
     recipient = recipient.strip()
+    if age.holds_key(recipient):
+        age.parse_recipient(recipient)
     outputs, changes, known = [], [], False
     for name in names:
         working = change.load(store, name)

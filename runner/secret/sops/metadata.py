@@ -170,5 +170,9 @@ def _stanzas(node: Mapping) -> tuple[Stanza, ...]:
         enc = item.get("enc") if isinstance(item, Mapping) else None
         if not isinstance(recipient, Scalar) or not isinstance(enc, Scalar):
             raise FormatError("an age entry needs recipient and enc", line=item.line, column=item.column)
+        if "AGE-SECRET-KEY" in recipient.text.upper() or "PRIVATE KEY" in recipient.text:
+            raise FormatError(
+                "a private key stands where a recipient must be", line=item.line, column=item.column
+            )
         stanzas.append(Stanza(recipient.text.strip(), enc.text))
     return tuple(stanzas)
