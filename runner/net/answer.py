@@ -9,16 +9,16 @@ import json
 import re
 from collections.abc import Mapping
 from typing import NoReturn
-from urllib.parse import quote
 
 from runner.errors import HttpError
 from runner.net.http import HttpReply
+from runner.redact import MASK, MIN_LENGTH, forms
 
 _DEPTH = 64
 _CONTAINERS = 1_000_000
 _BRACKETS_CHECKED = _DEPTH
 _THREAD_FROM = 256 * 1024
-_SHORTEST_SECRET = 6
+_MASK = MASK.encode()
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_-]{1,40})", re.ASCII)
 # Only codecs of plain text: some of Python's others (idna, unicode_escape, utf_7) are slow or surprising.
 _TEXT_CODEC = re.compile(
@@ -48,7 +48,7 @@ async def read_answer(reply: HttpReply, kind: str, place: str, secret: str | Non
     needles = _needles(secret)
     body = reply.body
     for needle in needles:
-        body = body.replace(needle, b"***")
+        body = body.replace(needle, _MASK)
     headers = {name: _masked(value, needles) for name, value in reply.headers.items()}
     media_type = headers.get("content-type", "")
     return {"status": reply.status, "headers": headers, "body": await _read(body, media_type, kind, place)}
@@ -136,17 +136,14 @@ def _needles(secret: str | None) -> list[bytes]:
         except (binascii.Error, UnicodeDecodeError):
             login = ""
         found |= {login, login.partition(":")[2]}
-    forms = {
-        form
-        for text in found
-        for form in (text, json.dumps(text)[1:-1], text.replace("/", "\\/"), quote(text))
-    }
-    long_enough = [form.encode() for form in forms if len(form) >= _SHORTEST_SECRET]
+    written = {form for text in found if len(text) >= MIN_LENGTH for form in forms(text)}
+    written |= {form.replace("/", "\\/") for form in written}  # as PHP writes JSON
+    long_enough = [form.encode() for form in written if len(form) >= MIN_LENGTH]
     return sorted(long_enough, key=len, reverse=True)
 
 
 def _masked(text: str, needles: list[bytes]) -> str:
     raw = text.encode("latin-1", "replace")
     for needle in needles:
-        raw = raw.replace(needle, b"***")
+        raw = raw.replace(needle, _MASK)
     return raw.decode("latin-1")

@@ -170,7 +170,6 @@ class Http(NodeType):
                 f'Reserved header is not allowed: credential "{login.name}" sets "{login.header}"',
                 hint="a credential needs a header of its own, like Authorization",
             )
-        headers.pop(name, None)
         return {**headers, name: login.value.reveal()}
 
 

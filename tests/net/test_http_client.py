@@ -9,9 +9,11 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from http_origin import Origin, answer
+from servers.certificates import certificate
 
 from runner.errors import (
     BlockedError,
@@ -98,6 +100,7 @@ async def test_every_request_has_a_connection_of_its_own(client: HttpClient) -> 
         await asyncio.gather(*(get(client, origin.url()) for _ in range(5)))
 
         assert origin.connections == 5
+        assert {head["connection"] for head in origin.heads()} == {"close"}
 
 
 @pytest.mark.parametrize(
@@ -575,6 +578,22 @@ async def test_a_post_is_redirected_as_the_status_says(
 
         assert origin.requests[1].split(b" ")[0] == method
         assert origin.requests[1].partition(b"\r\n\r\n")[2] == body
+
+
+async def test_a_redirect_from_https_to_http_is_refused(tmp_path: Path) -> None:
+    """Whoever can read the second leg can read the first one's answer, and change it."""
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_text(certificate("good").ca_pem)
+    async with (
+        Origin({}, tls=certificate("good").context()) as origin,
+        Origin({"/": answer()}) as plain,
+        HttpClient(Guard(LOCAL), ca_file=str(ca_file)) as client,
+    ):
+        origin.scripts["/"] = answer(status="302 Found", location=plain.url())
+        error = await error_of(client, origin.url(), redirects=3)
+
+        assert "from https to http" in error.message
+        assert plain.connections == 0
 
 
 async def test_a_redirect_without_a_location_is_the_answer(client: HttpClient) -> None:
