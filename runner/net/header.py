@@ -39,7 +39,7 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
     checked: dict[str, str] = {}
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name):
-            raise HeaderError(f'"{shown(name)}" is not a header name')
+            raise HeaderError(f'"{shown(name)}" is not a header name', hint="use letters, digits and -")
         if _FORBIDDEN.search(value) or not _encodable(value):
             raise HeaderError(f'Header value contains forbidden characters: "{name}"')
         lower = name.lower()
