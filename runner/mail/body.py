@@ -69,18 +69,25 @@ def is_seven_bit(data: bytes) -> bool:
         data.isascii()
         and ends == data.count(b"\n") == data.count(b"\r")
         and b"\x00" not in data
-        and _longest_line(data) <= LONGEST_LINE
+        and not _has_long_line(data)
     )
 
 
 def _is_clean(data: bytes) -> bool:
     return (
-        (len(data) <= LONGEST_LINE or _longest_line(data) <= LONGEST_LINE)
+        not _has_long_line(data)
         and len(data.translate(None, _CONTROLS)) == len(data)
         and not data.startswith(b"From ")
         and b"\nFrom " not in data
     )
 
 
-def _longest_line(data: bytes) -> int:
-    return max(map(len, data.split(b"\r\n")))
+def _has_long_line(data: bytes) -> bool:
+    """Whether a line passes 998 octets; looks only at the last line end within reach of a line's start."""
+    at = 0
+    while len(data) - at > LONGEST_LINE:
+        end = data.rfind(b"\r\n", at, at + LONGEST_LINE + 2)
+        if end < 0:
+            return True
+        at = end + 2
+    return False
