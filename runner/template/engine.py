@@ -21,7 +21,7 @@ from runner.template.access import GLOBALS
 from runner.template.budget import Refused, spend
 from runner.template.generate import Sandbox, generate, namespace
 from runner.template.kinds import Kind, Where, place
-from runner.template.nearest import nearest, quoted
+from runner.template.nearest import nearest, quoted, readable
 from runner.template.values import Unknown
 
 _compiling = RLock()
@@ -211,7 +211,7 @@ def _unknown(error: BaseException, unit: Unit, offset: int, scope: Mapping[str, 
         return TemplateError(f"{message} ({at(unit, _tag(unit.source, offset))})")
     exact = _name_offset(unit, name, owner is missing, offset)
     close = nearest(name, known)
-    message = f'unknown name "{name}" ({at(unit, exact)})'
+    message = f'unknown name "{readable(name)}" ({at(unit, exact)})'
     if close is not None:
         message += f', did you mean "{close}"?'
     names = quoted(known)

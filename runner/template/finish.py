@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import nodes
 from jinja2.runtime import Undefined
 
+from runner.errors import TemplateError
 from runner.template.access import GLOBALS
 from runner.template.budget import Refused, begin
 from runner.template.engine import Scope, Unit
@@ -43,8 +44,16 @@ def finisher(unit: Unit, after: Callable[[str], str] | None) -> Callable[[Iterab
     if unit.kind is Kind.URL:
         return url
     if after is not None:
-        return lambda parts, limit: within(after(collect(parts, limit)), limit)
+        return lambda parts, limit: within(_followed(after, collect(parts, limit)), limit)
     return collect
+
+
+def _followed(after: Callable[[str], str], text: str) -> str:
+    try:
+        return after(text)
+    except TemplateError as error:
+        # as a refusal it is given the file and field that it came from
+        raise Refused(error.message, error.hint) from error
 
 
 def _is_path(node: nodes.Node | None) -> bool:

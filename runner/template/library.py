@@ -49,9 +49,10 @@ class Library:
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise self._absent(name) from error
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise Unreadable(f'"{name}" is not a file')
         with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise Unreadable(f'"{name}" is not a file')
             data = file.read(MAX_SOURCE + 1)
         if len(data) > MAX_SOURCE:
             raise Unreadable(f'"{name}" has more than {MAX_SOURCE} bytes')

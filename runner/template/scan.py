@@ -19,6 +19,7 @@ MAX_SOURCE = 1024 * 1024
 MAX_TOKENS = 10_000
 """Tokens in one template text; compiling takes about 15 µs for each."""
 _MAX_DIGITS = 60
+_MAX_MESSAGE = 300
 
 OPERATORS = {
     "+": "add",
@@ -71,7 +72,7 @@ class Mistake(Exception):
 
     def __init__(self, message: str, offset: int, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message if len(message) <= _MAX_MESSAGE else message[:_MAX_MESSAGE] + "…"
         self.offset = offset
         self.hint = hint
 

@@ -164,8 +164,7 @@ HTML = [
 def test_html(render: Any, text: str, expected: str) -> None:
     found = render(text, Kind.HTML)
 
-    assert isinstance(found, str)
-    assert str(found) == expected
+    assert (type(found), found) == (str, expected)
 
 
 URLS = [
@@ -389,6 +388,14 @@ def test_a_mistake_with_values_is_a_template_error_with_its_place(render: Any, t
     assert caught.value.code == "ETEMPLATE"
     assert "Traceback" not in caught.value.message
     assert "Error" not in caught.value.message
+
+
+def test_a_key_that_anyone_sent_cannot_break_a_line_of_the_log(render: Any) -> None:
+    with pytest.raises(TemplateError) as caught:
+        render("<< b.name >>", scope={"b": {"nam\ne": 1, "x" * 5000: 2}})
+
+    assert "\n" not in caught.value.message + str(caught.value.hint)
+    assert len(caught.value.message + str(caught.value.hint)) < 500
 
 
 def test_errors_do_not_hold_values(render: Any) -> None:
