@@ -1,5 +1,6 @@
 """From a credential to a connection that is ready for MAIL: greeting, EHLO, TLS, login, all within one
-deadline.
+deadline. aiosmtplib speaks (see ``runner.smtp.client``); here it is decided what is asked, and what the answer
+means.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ import ipaddress
 import re
 import socket
 import ssl
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from runner.credential import Encryption, SmtpCredential
 from runner.errors import AuthError, ConfigurationError, ConnectionFailed, TimedOut, TlsError
-from runner.net.tls import client_context, describe_tls_error
+from runner.net.tls import client_context
 from runner.smtp.hints import login_hint
 from runner.smtp.login import log_in
 from runner.smtp.reply import Garbage, Reply
 from runner.smtp.scrub import Scrubber
 from runner.smtp.wire import Lost, Wire
+
+if TYPE_CHECKING:
+    from runner.smtp.client import Client
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.(?!-)[A-Za-z0-9-]{1,63})+", re.ASCII)
 _GREETING = "waiting for the greeting"
@@ -34,10 +38,13 @@ class Dialer(Protocol):
 
 
 class Session:
-    """A connection that is logged in. ``extensions`` maps the names that EHLO offered to their parameters."""
+    """A connection that is logged in. ``extensions`` maps the names that EHLO offered to their parameters,
+    ``client`` is aiosmtplib's state of it.
+    """
 
     __slots__ = (
         "clean",
+        "client",
         "closing",
         "credential",
         "extensions",
@@ -49,10 +56,11 @@ class Session:
         "wire",
     )
 
-    def __init__(self, wire: Wire, credential: SmtpCredential, scrubber: Scrubber) -> None:
+    def __init__(self, wire: Wire, client: Client, credential: SmtpCredential) -> None:
         self.wire = wire
+        self.client = client
         self.credential = credential
-        self.scrubber = scrubber
+        self.scrubber = Scrubber(credential.auth)
         self.place = f"{credential.host}:{credential.port}"
         self.extensions: dict[str, str] = {}
         self.clean = True
@@ -121,12 +129,16 @@ async def open_session(
             "Authentication failed: no password is sent over a connection without TLS",
             hint="use encryption: starttls or tls, or accept the risk: security.allow_plaintext_auth: true",
         )
+    # Here, because it takes tens of milliseconds; and before the clock runs.
+    from runner.smtp.client import Client
+
     loop = asyncio.get_running_loop()
     deadline = loop.time() + credential.timeout_seconds
     sock = await dialer.connect(credential.host, credential.port, timeout=credential.timeout_seconds)
     wire = await Wire.over(sock)
-    session = Session(wire, credential, Scrubber(credential.auth))
-    opening = _Opening(session, context, deadline)
+    client = Client(wire, deadline)
+    session = Session(wire, client, credential)
+    opening = _Opening(session, context)
     try:
         await opening.run(hint or login_hint(credential.provider, credential.host))
     except BaseException as exc:
@@ -134,55 +146,45 @@ async def open_session(
         if isinstance(exc, Lost | Garbage):
             raise session.lost(str(exc)) from exc
         if isinstance(exc, TimeoutError):
-            raise session.timed_out(opening.doing, hint=opening.silence_hint()) from exc
+            raise session.timed_out(client.doing, hint=opening.silence_hint()) from exc
         raise
     session.used = loop.time()
     return session
 
 
 class _Opening:
-    """The steps from a fresh connection to a session; ``doing`` says where it stands, for the error."""
+    """The steps from a fresh connection to a session."""
 
-    def __init__(self, session: Session, context: ssl.SSLContext | None, deadline: float) -> None:
+    def __init__(self, session: Session, context: ssl.SSLContext | None) -> None:
         self.session = session
-        self.wire = session.wire
+        self.client = session.client
         self.credential = session.credential
         self.context = context
-        self.deadline = deadline
-        self.doing = _GREETING
 
     def silence_hint(self) -> str | None:
         """A server that waits for TLS says nothing, and neither does one behind a firewall."""
-        if self.doing == _GREETING and self.credential.encryption is not Encryption.TLS:
+        if self.client.doing == _GREETING and self.credential.encryption is not Encryption.TLS:
             return "if the server speaks TLS from the start on this port, as on 465, use encryption: tls"
         return None
 
     async def run(self, hint: str | None) -> None:
-        if self.credential.encryption is Encryption.TLS:
-            await self.secure(greeting=True)
-        else:
-            self.wire.expect_greeting()
-        self.doing = _GREETING
-        self.expect(await self.wire.reply(self.deadline), 220, "the greeting")
+        tls = self.context if self.credential.encryption is Encryption.TLS else None
+        self.expect(await self.client.greeting(tls, self.credential.host), 220, "the greeting")
         await self.ehlo()
         if self.credential.encryption is Encryption.STARTTLS:
             await self.starttls()
         if self.credential.auth is not None:
-            self.doing = "logging in"
-            words = f"{self.session.extensions.get('AUTH', '')}".upper().split()
-            await log_in(
-                self.wire, self.credential.auth, frozenset(words), self.session.scrubber, self.deadline, hint
-            )
+            secure = self.session.wire.secure
+            await log_in(self.client, self.credential.auth, self.session.scrubber, secure=secure, hint=hint)
 
     async def ehlo(self) -> None:
-        self.doing = "waiting for the answer to EHLO"
-        name = self.name().encode("ascii")
-        reply = await self.wire.command(b"EHLO " + name, self.deadline)
+        name = self.name()
+        reply = await self.client.ehlo(name)
         if self.may_do_without_ehlo(reply):
-            self.expect(await self.wire.command(b"HELO " + name, self.deadline), 250, "HELO")
+            self.expect(await self.client.helo(name), 250, "HELO")
             return
         self.expect(reply, 250, "EHLO")
-        self.session.extensions = extensions(reply)
+        self.session.extensions = self.client.extensions
 
     def may_do_without_ehlo(self, reply: Reply) -> bool:
         """True for an old relay that does not know EHLO (RFC 5321 section 3.2), where neither TLS nor login
@@ -198,13 +200,13 @@ class _Opening:
         )
 
     async def starttls(self) -> None:
+        assert self.context is not None
         if "STARTTLS" not in self.session.extensions:
             raise TlsError(
                 f"STARTTLS is not offered by {self.session.place}, so nothing was sent",
                 hint="check host and port, or use encryption: tls on port 465",
             )
-        self.doing = "waiting for the answer to STARTTLS"
-        reply = await self.wire.command(b"STARTTLS", self.deadline)
+        reply = await self.client.starttls(self.context, self.credential.host)
         if reply.code != 220:
             raise TlsError(
                 f"STARTTLS was refused by {self.session.place}: {self.session.scrubber.reply(reply)}",
@@ -212,21 +214,9 @@ class _Opening:
                 transient=reply.transient,
                 smtp_code=reply.code,
             )
-        await self.secure(greeting=False)
         # What was said in clear is worth nothing now (RFC 3207 section 4.2).
         self.session.extensions = {}
         await self.ehlo()
-
-    async def secure(self, *, greeting: bool) -> None:
-        assert self.context is not None
-        self.doing = "in the TLS handshake"
-        try:
-            async with asyncio.timeout_at(self.deadline):
-                await self.wire.start_tls(self.context, self.credential.host, greeting=greeting)
-        except TimeoutError:
-            raise
-        except (OSError, EOFError) as exc:
-            raise describe_tls_error(exc, self.credential.host) from exc
 
     def expect(self, reply: Reply, code: int, what: str) -> None:
         if reply.code == code:
@@ -244,24 +234,13 @@ class _Opening:
     def name(self) -> str:
         given = self.credential.client_identifier
         if given is None:
-            return own_name(self.wire.own_address())
+            return own_name(self.session.wire.own_address())
         if not _EHLO_NAME.fullmatch(given):
             raise ConfigurationError(
                 "client_identifier is not a host name or an address literal",
                 hint="write it like mail.example.com or [192.0.2.1]",
             )
         return given
-
-
-def extensions(reply: Reply) -> dict[str, str]:
-    """What an EHLO reply offers: names in upper case, and their parameters (RFC 5321 section 4.1.1.1)."""
-    found: dict[str, str] = {}
-    for line in reply.lines[1:]:
-        # ``AUTH=PLAIN`` is how some servers of the nineties, and their heirs, write it.
-        name, _, rest = line.decode("ascii", "replace").strip().replace("=", " ", 1).partition(" ")
-        if name:
-            found[name.upper()] = f"{found.get(name.upper(), '')} {rest.strip()}".strip()
-    return found
 
 
 def own_name(address: str) -> str:

@@ -1,9 +1,8 @@
 """The connection: octets out, replies in, every wait with a deadline, every reply with an owner.
 
-Why not aiosmtplib's protocol: it drops a reply that nobody waits for and goes on, so that an injected one
-is not noticed; it reads ``+25`` and mixed codes as replies; it waits per command, not per phase; and it
-cannot say whether a connection was lost before or after the final dot. Here a reply that was not asked for
-ends the session.
+aiosmtplib's client opens a session over it (see ``runner.smtp.client``), our transaction goes on over it. It
+knows whether a connection was lost before or after the final dot, and here a reply that was not asked for ends
+the session.
 """
 
 from __future__ import annotations
@@ -91,6 +90,11 @@ class Wire(asyncio.Protocol):
     def expect_greeting(self) -> None:
         """The server speaks first, once."""
         self._expected += 1
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The connection as asyncio sees it; that of TLS once it is up."""
+        return self._transport
 
     def own_address(self) -> str:
         """The IP address of this end."""

@@ -23,8 +23,7 @@ from runner.errors import (
 )
 from runner.model import Outcome
 from runner.smtp.pool import Sender
-from runner.smtp.reply import Reply
-from runner.smtp.session import extensions, own_name
+from runner.smtp.session import open_session, own_name, tls_context
 
 
 @pytest.fixture
@@ -161,10 +160,14 @@ async def test_a_name_and_a_password_that_are_not_ascii_log_in(sender: Sender) -
         assert server.messages[0].user == "jörg"
 
 
-async def test_the_way_auth_was_offered_in_the_nineties_is_understood(sender: Sender) -> None:
-    reply = extensions(Reply(250, (b"hi", b"AUTH=LOGIN", b"AUTH PLAIN", b"size 10 ", b"")))
+async def test_the_way_auth_was_offered_in_the_nineties_is_understood() -> None:
+    ehlo = "250-hi\n250-AUTH=LOGIN\n250-AUTH PLAIN\n250-size 10 \n250 "
+    async with ScriptedServer(script={"EHLO": ehlo}) as server:
+        credential = credential_for(server)
+        session = await open_session(guard(), credential, tls_context(credential))
+        await session.quit()
 
-    assert reply == {"AUTH": "LOGIN PLAIN", "SIZE": "10"}
+    assert session.extensions == {"AUTH": "LOGIN PLAIN", "SIZE": "10"}
 
 
 async def test_a_refused_login_says_so_and_is_not_tried_with_another_mechanism(sender: Sender) -> None:
