@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runner.cli import asking
 from runner.cli.boundary import FAILED, OK, printable
 from runner.errors import SecretError, UsageError
 
@@ -99,7 +100,9 @@ def new(directory: Path, name: str, kind: str, provider: str | None, whole: bool
 
     store = _store(directory)
     change.refuse_taken(store, name)
-    tree = _tree_from_stdin() if whole else wizard.questions(name, kind, provider, _ask, _say)
+    tree = (
+        asking.tree_from_stdin() if whole else wizard.questions(name, kind, provider, asking.ask, asking.say)
+    )
     path = change.create(store, name, tree)
     click.echo(f"wrote {store.shown(path)}", err=True)
     for finding in store.check(name, use_key=False):
@@ -131,7 +134,7 @@ def set_(directory: Path, name: str, field: str, rest: tuple[str, ...], remove: 
     path = (
         change.unset_value(store, name, field)
         if remove
-        else change.set_value(store, name, field, _value(field))
+        else change.set_value(store, name, field, asking.value(field))
     )
     click.echo(f"wrote {store.shown(path)}", err=True)
     return OK
@@ -313,45 +316,3 @@ def _names(store: CredentialStore, names: tuple[str, ...]) -> list[str]:
 
 def _home() -> Path:
     return Path(os.environ["HOME"]) if os.environ.get("HOME") else Path.home()
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _ask(label: str, *, default: str = "", hidden: bool = False, multiline: bool = False) -> str:
-    if not sys.stdin.isatty():
-        line = sys.stdin.readline()
-        return line.rstrip("\r\n") or default
-    if multiline:
-        click.echo(f"{label}, then an empty line:", err=True)
-        lines = []
-        while line := sys.stdin.readline().rstrip("\r\n"):
-            lines.append(line)
-        return "\n".join(lines) + "\n" if lines else default
-    answer: str = click.prompt(
-        label, default=default, hide_input=hidden, show_default=bool(default), err=True, type=str
-    )
-    return answer.strip() if not hidden else answer
-
-
-def _value(field: str) -> str:
-    """One value: from a hidden prompt, or all of standard input without its last line break."""
-    if sys.stdin.isatty():
-        answer: str = click.prompt(field, hide_input=True, confirmation_prompt=True, err=True, type=str)
-        return answer
-    text = sys.stdin.read(1 << 20)
-    inside = text.removesuffix("\n").removesuffix("\r")
-    return text if "\n" in inside else inside
-
-
-def _tree_from_stdin() -> dict[str, object]:
-    from runner.secret.sops import nodes
-    from runner.secret.sops.document import places, to_tree
-    from runner.secret.sops.scalar import resolve as resolve_scalar
-
-    text = sys.stdin.read(nodes.MAX_BYTES + 1)
-    root = nodes.compose(nodes.read_text(text.encode("utf-8", "surrogatepass")))
-    values = {place.scalar.start: resolve_scalar(place.scalar) for place in places(root)}
-    tree: dict[str, object] = to_tree(root, values)
-    return tree

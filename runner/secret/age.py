@@ -162,8 +162,11 @@ def _by_passphrase(data: bytes, passphrase: str) -> bytes:
     """Decrypt in a process of its own: the binding keeps the interpreter's lock while scrypt works, so that a thread
     would stop the event loop for a second or more. The passphrase goes through a pipe, never into arguments.
     """
+    import os
     import subprocess
     import sys
+
+    from pyrage import passphrase as by_passphrase
 
     word = passphrase.encode("utf-8", "surrogateescape")
     done = subprocess.run(  # noqa: S603  (this interpreter, isolated)
@@ -171,12 +174,13 @@ def _by_passphrase(data: bytes, passphrase: str) -> bytes:
         input=len(word).to_bytes(4, "big") + word + data,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={},
+        env={name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
         check=False,
     )
-    if done.returncode != 0:
+    if done.returncode == 3:
         raise SecretError("the passphrase is wrong, or the age file is damaged")
-    return done.stdout
+    # Where this interpreter cannot be started alone (an embedded one), slow is better than not at all.
+    return done.stdout if done.returncode == 0 else bytes(by_passphrase.decrypt(data, passphrase))
 
 
 def check(data: bytes) -> None:

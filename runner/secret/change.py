@@ -11,7 +11,7 @@ from typing import Any
 from runner.errors import SecretError
 from runner.secret import build, files, policy, rules, typed
 from runner.secret.fields import SHAPES, Field
-from runner.secret.sops import document, edit, encrypt
+from runner.secret.sops import document, edit, encrypt, keys
 from runner.secret.sops.document import Document
 from runner.secret.sops.scalar import Leaf, leaf_of
 from runner.secret.store import CredentialStore
@@ -57,14 +57,14 @@ def open_bytes(store: CredentialStore, path: Path, data: bytes) -> edit.Opened:
         parsed = document.parse(data)
     except SecretError as error:
         raise SecretError(f"{shown}: {error.message}", hint=error.hint) from None
-    keys = store.keys()
+    found = store.keys()
     try:
-        return edit.Opened.open(parsed, document.open_key(parsed, keys.texts))
+        return edit.Opened.open(parsed, document.open_key(parsed, found.texts))
     except SecretError as error:
-        message = error.message if keys.texts else "there is no age identity to decrypt it with"
+        message = error.message if found.texts else "there is no age identity to decrypt it with"
         who = ", ".join(parsed.meta.recipients)
         raise SecretError(
-            f"{shown}: {message}; it is encrypted for {who}; searched: {keys.places}", hint=error.hint
+            f"{shown}: {message}; it is encrypted for {who}; searched: {found.places}", hint=error.hint
         ) from None
 
 
@@ -113,13 +113,13 @@ def set_value(store: CredentialStore, name: str, field: str, text: str) -> Path:
     working = load(store, name)
     path = tuple(field.split("."))
     leaf = _typed(store, working, path, text)
-    return save(store, name, working, working.opened.seal(edit.with_value(working.document, path, leaf)))
+    return save(store, name, working, working.opened.seal(keys.with_value(working.document, path, leaf)))
 
 
 def unset_value(store: CredentialStore, name: str, field: str) -> Path:
     """Take one field away; a section that has no other goes with it."""
     working = load(store, name)
-    text = edit.without_key(working.document, tuple(field.split(".")))
+    text = keys.without_key(working.document, tuple(field.split(".")))
     return save(store, name, working, working.opened.seal(text))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from runner.errors import SecretError
 from runner.secret import change, rules
-from runner.secret.sops import document, edit
+from runner.secret.sops import document, edit, keys
 from runner.secret.sops.nodes import MAX_BYTES
 from runner.secret.sops.scalar import Leaf
 from runner.secret.store import CredentialStore
@@ -83,9 +83,9 @@ def _merge(
 
 def _take(frame: edit.Opened, where: tuple[str, ...], value: Any) -> edit.Opened:
     if value is None:
-        data = frame.seal(edit.without_key(frame.document, where))
+        data = frame.seal(keys.without_key(frame.document, where))
     elif isinstance(value, Leaf):
-        data = frame.seal(edit.with_value(frame.document, where, value))
+        data = frame.seal(keys.with_value(frame.document, where, value))
     else:
         raise SecretError(
             f'the lists of "{".".join(where)}" differ', hint="take one side, then flowpost secrets edit"

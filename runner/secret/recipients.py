@@ -12,7 +12,7 @@ from pathlib import Path
 from runner.errors import SecretError
 from runner.secret import age, change, files, rules
 from runner.secret.fields import is_secret
-from runner.secret.sops import edit, nodes
+from runner.secret.sops import nodes, rekey
 from runner.secret.sops.nodes import FormatError, Mapping, Scalar, Sequence
 from runner.secret.sops.scalar import Leaf
 from runner.secret.store import CredentialStore
@@ -54,7 +54,7 @@ def rotate(store: CredentialStore, names: list[str]) -> Plan:
         working = change.load(store, name)
         wanted = rules.for_file(store.root, working.path).recipients
         _refuse_strangers(store, working, wanted, allowed=())
-        new = edit.rekey(working.opened, wanted)
+        new = rekey.rekey(working.opened, wanted)
         changes.append(_describe(store, name, working, wanted, new_key=True))
         outputs.append((working.path, working.data, new))
     return Plan(tuple(changes), tuple(outputs))
@@ -71,7 +71,7 @@ def add(store: CredentialStore, recipient: str, names: list[str]) -> Plan:
         wanted = rules.for_file(store.root, working.path).recipients
         _refuse_strangers(store, working, wanted, allowed=(recipient,))
         wanted = tuple(dict.fromkeys((*wanted, recipient)))
-        new = edit.readmit(working.opened, wanted)
+        new = rekey.readmit(working.opened, wanted)
         changes.append(_describe(store, name, working, wanted, new_key=False))
         outputs.append((working.path, working.data, new))
     return Plan(tuple(changes), tuple(outputs))
@@ -94,7 +94,7 @@ def remove(store: CredentialStore, recipient: str, names: list[str]) -> Plan:
         if recipient not in working.document.meta.recipients:
             continue
         changes.append(_describe(store, name, working, wanted, new_key=True))
-        outputs.append((working.path, working.data, edit.rekey(working.opened, wanted)))
+        outputs.append((working.path, working.data, rekey.rekey(working.opened, wanted)))
     if not known:
         raise SecretError(f"{recipient[:120]} is a recipient of nothing here")
     return Plan(tuple(changes), (_rewrite(store, names, recipient, add=False), *outputs))
@@ -135,17 +135,19 @@ def _rewrite(
     store: CredentialStore, names: list[str], recipient: str, *, add: bool
 ) -> tuple[Path, bytes, bytes]:
     """.sops.yaml with ``recipient`` in or out of the one rule that all the files share."""
-    path = store.root / rules.FILE
-    lines = {rules.for_file(store.root, store.path(name)).line for name in names}
-    if len(lines) != 1:
+    found = {
+        (rule.config, rule.line) for name in names if (rule := rules.for_file(store.root, store.path(name)))
+    }
+    if len(found) != 1:
         raise SecretError(
             "the files do not share one creation rule",
             hint="edit .sops.yaml, then run flowpost secrets rotate",
         )
+    path, line = found.pop()
     data = files.read(path)
     text = nodes.read_text(data)
     root = nodes.compose(text, aliases=True)
-    entry = _entry(root, lines.pop())
+    entry = _entry(root, line)
     new = _with(text, entry, recipient) if add else _without(text, entry, recipient)
     return path, data, new.encode()
 

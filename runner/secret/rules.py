@@ -30,34 +30,41 @@ _RULE_KEYS = ("path_regex", "age", "encrypted_regex", "unencrypted_suffix")
 class CreationRule:
     """The rule that applies to a file: its recipients, and where they stand."""
 
+    config: Path
     recipients: tuple[str, ...]
     line: int
 
 
+def find(root: Path) -> Path | None:
+    """The .sops.yaml of the workspace ``root``, or of a folder above it in the same repository."""
+    folders = [root, *root.parents]
+    repository = next((number for number, folder in enumerate(folders) if (folder / ".git").exists()), 0)
+    return next((path for folder in folders[: repository + 1] if (path := folder / FILE).exists()), None)
+
+
 def for_file(root: Path, path: Path) -> CreationRule:
-    """The first rule of ``root``'s .sops.yaml that matches ``path``; SecretError when none does or it is not usable.
+    """The first rule of .sops.yaml that matches ``path``; SecretError when none does or it is not usable.
 
     PGP, KMS and key groups are refused by name.
     """
-    config = root / FILE
-    try:
-        data = files.read(config)
-    except FileNotFoundError:
+    config = find(root.resolve())
+    if config is None:
         raise SecretError(
-            f"{config} is not there: it says who can decrypt",
+            f"{root / FILE} is not there: it says who can decrypt",
             hint="flowpost secrets init makes a key and this file",
-        ) from None
-    try:
-        return _rule(
-            nodes.compose(nodes.read_text(data), aliases=True),
-            path.resolve().relative_to(root.resolve()).as_posix(),
         )
+    try:
+        text = nodes.read_text(files.read(config))
+        relative = path.resolve().relative_to(config.parent).as_posix()
+        return _rule(config, nodes.compose(text, aliases=True), relative)
     except FormatError as error:
         raise SecretError(f"{config}:{error.line}: {error.message}", hint=error.hint) from None
+    except (OSError, ValueError):
+        raise SecretError(f"{config} cannot be used for {path}") from None
 
 
-def _rule(config: Mapping, relative: str) -> CreationRule:
-    rules = config.get("creation_rules")
+def _rule(path: Path, root: Mapping, relative: str) -> CreationRule:
+    rules = root.get("creation_rules")
     if not isinstance(rules, Sequence) or not rules.items:
         raise FormatError("there are no creation_rules", line=1)
     for rule in rules.items:
@@ -66,7 +73,7 @@ def _rule(config: Mapping, relative: str) -> CreationRule:
         pattern = rule.get("path_regex")
         if isinstance(pattern, Scalar) and pattern.text and not _matches(pattern.text, relative):
             continue
-        return _recipients(rule)
+        return _recipients(path, rule)
     raise FormatError(f"no creation rule matches {relative}", line=rules.line)
 
 
@@ -74,7 +81,7 @@ def _matches(pattern: str, relative: str) -> bool:
     return compile_pattern("path_regex", pattern).search(relative) is not None
 
 
-def _recipients(rule: Mapping) -> CreationRule:
+def _recipients(path: Path, rule: Mapping) -> CreationRule:
     for key, value in rule.pairs:
         if key.text in _FOREIGN and not (isinstance(value, Scalar) and value.text in ("", "null")):
             raise FormatError(f'"{key.text}" is not supported, only age recipients are', line=key.line)
@@ -92,7 +99,7 @@ def _recipients(rule: Mapping) -> CreationRule:
             age.parse_recipient(recipient)
         except SecretError as error:
             raise FormatError(error.message, line=entry.line, hint=error.hint) from None
-    return CreationRule(recipients, entry.line)
+    return CreationRule(path, recipients, entry.line)
 
 
 def _texts(entry: Node) -> list[str]:

@@ -82,7 +82,7 @@ class CredentialStore:
 
     def check(self, name: str, use_key: bool) -> list[Diagnostic]:
         """What is wrong with one credential; never raises SecretError. Without a key, what can be seen without."""
-        from runner.secret.rules import FILE, for_file
+        from runner.secret import rules
 
         with self._lock:
             try:
@@ -90,13 +90,15 @@ class CredentialStore:
                 shown = self.shown(path)
                 data = files.read(path)
             except SecretError as error:
-                return [_diagnostic(str(self.folder.relative_to(self.root) / name), error)]
+                return [_diagnostic(f"{self.shown(self.folder)}/{name}", error)]
+            except FileNotFoundError:
+                return [_diagnostic(f"{self.shown(self.folder)}/{name}", SecretError("the file is gone"))]
             opened = Opened(path, data)
             problems = opened.check_form(name)
             # Without .sops.yaml nothing says who ought to be able to decrypt: `secrets init` makes one.
-            if path.suffix == ".yaml" and opened.document is not None and (self.root / FILE).exists():
+            if opened.document is not None and rules.find(self.root.resolve()) is not None:
                 try:
-                    rule = for_file(self.root, path).recipients
+                    rule = rules.for_file(self.root, path).recipients
                     problems += _compare(opened.document.meta.recipients, rule)
                 except SecretError as error:
                     problems.append(
@@ -106,7 +108,9 @@ class CredentialStore:
                 try:
                     problems += self._open(name, opened)[1]
                 except SecretError as error:
-                    return [*opened.diagnostics(shown, problems), self._explained(shown, error, opened)]
+                    return list(
+                        tidy([*opened.diagnostics(shown, problems), self._explained(shown, error, opened)])
+                    )
             return list(tidy(opened.diagnostics(shown, problems)))
 
     def strays(self) -> list[Diagnostic]:

@@ -188,3 +188,20 @@ def test_without_sops_yaml_nothing_is_encrypted(space: Space) -> None:
 
     with pytest.raises(SecretError, match="is not there"):
         recipients.rotate(space.store(), ["marketing"])
+
+
+def test_a_sops_yaml_above_the_workspace_in_the_same_repository_counts(space: Space) -> None:
+    path = space.put()
+    config = space.root / ".sops.yaml"
+    text = config.read_text().replace("^secrets/", "^acme/secrets/")
+    config.unlink()
+    above = space.root.parent
+    (above / ".sops.yaml").write_text(text)
+    with pytest.raises(SecretError, match="is not there"):
+        recipients.rotate(space.store(), ["marketing"])
+    (above / ".git").mkdir()
+    stranger = age.generate()[1]
+    recipients.add(space.store(), stranger, ["marketing"]).apply()
+
+    assert rules.for_file(space.root, path).config == above / ".sops.yaml"
+    assert stranger in (above / ".sops.yaml").read_text()

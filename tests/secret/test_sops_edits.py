@@ -13,7 +13,7 @@ from secretspace import SMTP, Sops, Space
 from test_sops_both_ways import RULES, leaf, same, text, tree, written
 
 from runner.secret import age, change, sops
-from runner.secret.sops import document, edit, nodes
+from runner.secret.sops import document, edit, keys, nodes
 from runner.secret.sops.nodes import FormatError
 from runner.secret.sops.scalar import Leaf, leaf_of
 
@@ -74,7 +74,7 @@ def test_sops_reads_back_every_edit_in_place(seed: int, tmp_path: Path, real_sop
         new = None if isinstance(value, (dict, list)) else leaf_of(value)
         if not isinstance(new, Leaf) or new.text in ("", "-0"):
             new = Leaf("str", "changed")
-        after = before.seal(edit.with_value(before.document, path_to, new))
+        after = before.seal(keys.with_value(before.document, path_to, new))
         path = tmp_path / f"{number}.yaml"
         path.write_bytes(after)
         done = real_sops(identity, "decrypt", str(path))

@@ -22,7 +22,7 @@ from runner.credential import (
     WebhookCredential,
 )
 from runner.errors import PortError, SecretError
-from runner.secret import age, fields, sops
+from runner.secret import age, fieldschema, sops
 from runner.secret.presets import PRESETS
 
 pytest_plugins = ["secretfixtures"]
@@ -377,10 +377,10 @@ def test_the_last_good_credential_stays_when_the_file_turns_bad(space: Space) ->
 
 
 def test_the_schema_on_disk_is_the_one_of_the_tables() -> None:
-    """To write it anew: python -c 'from runner.secret import fields; fields.schema()' into the file."""
+    """To write it anew: python -m runner.secret.fieldschema > schemas/credential.schema.json"""
     text = (ROOT / "schemas/credential.schema.json").read_text(encoding="utf-8")
 
-    assert json.loads(text) == fields.schema()
+    assert json.loads(text) == fieldschema.schema()
 
 
 def test_every_field_of_the_schema_is_described() -> None:
@@ -394,14 +394,14 @@ def test_every_field_of_the_schema_is_described() -> None:
             for value in node:
                 walk(value)
 
-    jsonschema.Draft202012Validator.check_schema(fields.schema())
-    walk(fields.schema())
+    jsonschema.Draft202012Validator.check_schema(fieldschema.schema())
+    walk(fieldschema.schema())
 
 
 @pytest.mark.parametrize("port", [587, "587", 0, None])
 def test_the_schema_and_the_door_agree(port: Any, space: Space) -> None:
     content = {**SMTP, "server": {"host": "h", "port": port}}
-    valid = jsonschema.Draft202012Validator(fields.schema()).is_valid(content)
+    valid = jsonschema.Draft202012Validator(fieldschema.schema()).is_valid(content)
 
     assert valid == (errors(space, server=content["server"]) == [])
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from runner.secret.sops import cipher, comments, emit, nodes
-from runner.secret.sops.document import Document, Place, digest, leaves, now, places, wrap
+from runner.secret.sops.document import Document, Place, digest, leaves, now, places
 from runner.secret.sops.nodes import FormatError, Mapping, Node, Scalar
 from runner.secret.sops.scalar import Leaf, resolve
+from runner.secret.sops.spans import apply, placed, section
 
 _ENC_COMMENT = re.compile(r"ENC\[AES256_GCM,[^\]]*,type:comment\]")
 _LITERAL = re.compile(r"(?! )[ -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]+(\n[ -~\xa0-\u2027]*)+")
@@ -62,13 +62,13 @@ class Opened:
             else:
                 cuts.append((start, end, _shown(leaf, place)))
         for comment in comments.find(text, root):
-            opened = self._open_comment(comment)
+            opened = self.open_comment(comment)
             if opened is not None:
                 cuts.append((comment.start, comment.end, f"#{opened[0]}"))
-        cuts.append((*_section(text, root), ""))
-        return _apply(text, cuts)
+        cuts.append((*section(text, root), ""))
+        return apply(text, cuts)
 
-    def _open_comment(self, comment: comments.Comment) -> tuple[str, Path] | None:
+    def open_comment(self, comment: comments.Comment) -> tuple[str, Path] | None:
         """Its text and path. Which path is tried out, for readers disagree about what a comment belongs to."""
         if not _ENC_COMMENT.fullmatch(comment.text):
             return None
@@ -84,7 +84,7 @@ class Opened:
         root = nodes.compose(text) if text.strip() else None
         if root is not None and root.get("sops") is not None:
             raise FormatError('a key "sops" is not allowed: SOPS needs it')
-        start, end = _section(self.document.text, self.document.root)
+        start, end = section(self.document.text, self.document.root)
         if text and not text.endswith("\n"):
             text += "\n"
         return self.seal(text + self.document.text[start:end], typed_in=True)
@@ -113,18 +113,18 @@ class Opened:
                 continue
             old = pool.get((place.path, leaf))
             raw = old.pop(0) if old else cipher.seal(leaf, self.key, cipher.path_data(place.path))
-            cuts.append((scalar.start, scalar.end, _placed(raw, scalar, text)))
+            cuts.append((scalar.start, scalar.end, placed(raw, scalar, text)))
         cuts += self._seal_comments(text, root)
         time = now()
         mac = cipher.seal(Leaf("str", digest(found, meta)), self.key, time)
-        section = root.get("sops")
+        metadata = root.get("sops")
         for name, value in (("lastmodified", time), ("mac", mac)):
-            node = section.get(name) if isinstance(section, Mapping) else None
+            node = metadata.get(name) if isinstance(metadata, Mapping) else None
             if not isinstance(node, Scalar):
                 raise FormatError(f"the sops section has no {name}")
             written = f'"{value}"' if name == "lastmodified" else value
             cuts.append((node.start, node.end, written))
-        return _apply(text, cuts).encode("utf-8")
+        return apply(text, cuts).encode("utf-8")
 
     def _kept_comment(self, place: Place) -> Leaf | None:
         if place.in_list and cipher.kind_of(place.scalar.text) == "comment":
@@ -133,11 +133,11 @@ class Opened:
 
     def _seal_comments(self, text: str, root: Mapping) -> list[tuple[int, int, str]]:
         entries = comments.entries(root)
-        section, _ = _section(text, root)
+        end, _ = section(text, root)
         old = self._old_comments()
         cuts = []
         for comment in comments.find(text, root):
-            if comment.start > section or not comment.text or _ENC_COMMENT.fullmatch(comment.text):
+            if comment.start > end or not comment.text or _ENC_COMMENT.fullmatch(comment.text):
                 continue
             path, in_list = comments.owner(comment, entries)
             if not self.document.meta.rule.encrypts(path):
@@ -157,7 +157,7 @@ class Opened:
             if leaf is not None and leaf.kind == "comment":
                 old[leaf.text].append(("- ", place.path, f"- {place.scalar.text}"))
         for comment in comments.find(self.document.text, self.document.root):
-            opened = self._open_comment(comment)
+            opened = self.open_comment(comment)
             if opened is not None:
                 text, path = opened
                 old[text].append(("#", path, f"#{comment.text}"))
@@ -179,120 +179,6 @@ def _take(old: list[tuple[str, Path, str]], form: str, path: Path) -> str | None
     return None
 
 
-def rekey(opened: Opened, recipients: Sequence[str]) -> bytes:
-    """The file under a new data key for ``recipients``; every value gets a new ciphertext, the layout stays."""
-    text, meta, new = opened.document.text, opened.document.meta, cipher.new_key()
-    cuts = []
-    for place, leaf in opened.found:
-        if leaf is not None and cipher.looks_encrypted(place.scalar.text):
-            raw = cipher.seal(leaf, new, cipher.path_data(place.path))
-            cuts.append((place.scalar.start, place.scalar.end, _placed(raw, place.scalar, text)))
-    for comment in comments.find(text, opened.document.root):
-        was = opened._open_comment(comment)
-        if was is not None:
-            raw = cipher.seal(Leaf("comment", was[0]), new, cipher.path_data(was[1]))
-            cuts.append((comment.start, comment.end, f"#{raw}"))
-    time = now()
-    mac = cipher.seal(Leaf("str", digest(opened.found, meta)), new, time)
-    cuts.append((meta.time_node.start, meta.time_node.end, f'"{time}"'))
-    cuts.append((meta.mac_node.start, meta.mac_node.end, mac))
-    cuts.append(_stanza_cut(opened.document, wrap(new, recipients)))
-    return _apply(text, cuts).encode("utf-8")
-
-
-def readmit(opened: Opened, recipients: Sequence[str]) -> bytes:
-    """The file under its old data key for ``recipients``: entries that are there stay, others are added or left out."""
-    old = {stanza.recipient: stanza.enc for stanza in opened.document.meta.stanzas}
-    stanzas = [(name, old[name]) if name in old else wrap(opened.key, [name])[0] for name in recipients]
-    return _apply(opened.document.text, [_stanza_cut(opened.document, stanzas)]).encode("utf-8")
-
-
-def _stanza_cut(document: Document, stanzas: list[tuple[str, str]]) -> tuple[int, int, str]:
-    node = document.meta.node.get("age")
-    if not isinstance(node, nodes.Sequence) or node.flow:
-        raise FormatError("the age section is not a list of lines")
-    lines = emit.stanza_lines(stanzas, " " * (node.column - 1))
-    start = document.text.rfind("\n", 0, node.start) + 1
-    return start, _line_end(document.text, _last(node, None)), "\n".join(lines) + "\n"
-
-
-def with_value(document: Document, path: Path, leaf: Leaf) -> str:
-    """The text of the file with ``leaf`` in clear at ``path``, to be sealed; the key is added where it is missing."""
-    parent: Node = document.root
-    for depth, name in enumerate(path):
-        if not isinstance(parent, Mapping):
-            raise FormatError(f'"{".".join(path[:depth])}" is not a section')
-        child = parent.get(name)
-        if child is None:
-            return _with_line(document, parent, path[:depth], path[depth:], leaf)
-        parent = child
-    if not isinstance(parent, Scalar):
-        raise FormatError(
-            f'"{".".join(path)}" is a section or a list, not one value', hint="use flowpost secrets edit"
-        )
-    shown = _placed(_quoted(leaf), parent, document.text)
-    return _apply(document.text, [(parent.start, parent.end, shown)])
-
-
-def without_key(document: Document, path: Path) -> str:
-    """The text of the file without the lines of the key at ``path``, to be sealed."""
-    parent: Node | None = document.root
-    for name in path[:-1]:
-        parent = parent.get(name) if isinstance(parent, Mapping) else None
-    if not isinstance(parent, Mapping) or parent.flow or parent.get(path[-1]) is None:
-        raise FormatError(f'"{".".join(path)}" is not there')
-    if len([pair for pair in parent.pairs if pair[0].text != "sops"]) == 1 and len(path) > 1:
-        return without_key(document, path[:-1])
-    key = next(key for key, _ in parent.pairs if key.text == path[-1])
-    text = document.text
-    start = text.rfind("\n", 0, key.start) + 1
-    if text[start : key.start].strip():
-        raise FormatError(
-            f'"{".".join(path)}" shares its line with something else', hint="use flowpost secrets edit"
-        )
-    return text[:start] + text[_line_end(text, _last(parent.get(path[-1]), key)) :]
-
-
-def _with_line(document: Document, parent: Mapping, above: Path, rest: Path, leaf: Leaf) -> str:
-    if parent.flow:
-        raise FormatError("a section in one line ({…}) cannot be extended", hint="use flowpost secrets edit")
-    pairs = [pair for pair in parent.pairs if above or pair[0].text != "sops"]
-    text = document.text
-    column = pairs[0][0].column if pairs else 1
-    if pairs:
-        key, value = pairs[-1]
-        at = _line_end(text, _last(value, key))
-    else:
-        at = 0
-    lines = ""
-    for name in rest[:-1]:
-        lines += f"{' ' * (column - 1)}{emit.text_scalar(name)}:\n"
-        column += 4
-    lines += f"{' ' * (column - 1)}{emit.text_scalar(rest[-1])}: {_quoted(leaf)}\n"
-    if at and text[at - 1] != "\n":
-        lines = "\n" + lines
-    return text[:at] + lines + text[at:]
-
-
-def _last(value: Node | None, key: Scalar | None) -> int:
-    """The end of the last scalar under ``value``: collections end where the next token begins, which is too late."""
-    while value is not None and not isinstance(value, Scalar):
-        if value.flow:
-            return value.end
-        children: list[Node] = (
-            [item for _, item in value.pairs] if isinstance(value, Mapping) else value.items
-        )
-        value = children[-1] if children else None
-    return max(key.end if key else 0, value.end if value is not None else 0)
-
-
-def _line_end(text: str, at: int) -> int:
-    if at and text[at - 1] == "\n":
-        return at
-    end = text.find("\n", at)
-    return len(text) if end == -1 else end + 1
-
-
 def _hollow(root: Node) -> set[int]:
     """Where the first items of lists begin that hold only comments."""
     found: set[int] = set()
@@ -307,35 +193,6 @@ def _hollow(root: Node) -> set[int]:
         elif isinstance(node, Mapping):
             todo.extend(value for _, value in node.pairs)
     return found
-
-
-def _section(text: str, root: Mapping) -> tuple[int, int]:
-    for number, (key, value) in enumerate(root.pairs):
-        if key.text == "sops":
-            later = [other.start for other, _ in root.pairs[number + 1 :]]
-            return key.start, min(later) if later else _line_end(text, _last(value, key))
-    return len(text), len(text)
-
-
-def _apply(text: str, cuts: list[tuple[int, int, str]]) -> str:
-    out, position = [], 0
-    for start, end, replacement in sorted(cuts):
-        out += [text[position:start], replacement]
-        position = end
-    return "".join([*out, text[position:]])
-
-
-def _placed(raw: str, scalar: Scalar, text: str) -> str:
-    """``raw`` as it must stand in the place of ``scalar``: quoted in a flow collection, its line breaks kept."""
-    old = text[scalar.start : scalar.end]
-    tail = old[len(old.rstrip("\n")) :] if old[:1] in ("|", ">") else ""
-    before = text[scalar.start - 1] if scalar.start else ""
-    shown = f'"{raw}"' if scalar.flow and raw.startswith("ENC[") else raw
-    return (" " if before == ":" else "") + shown + tail
-
-
-def _quoted(leaf: Leaf) -> str:
-    return emit.clear_scalar(leaf)
 
 
 def _shown(leaf: Leaf, place: Place) -> str:
