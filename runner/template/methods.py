@@ -198,6 +198,7 @@ def join(values: Iterable[Any], separator: Any = "") -> str:
     parts = items(values)
     html = type(separator) is Html or any(type(value) is Html for value in parts)
     between = str.__str__(to_html(separator)) if html else to_text(separator)
+    spend(4 * len(parts))
     texts = [to_html(value) if html else to_text(value) for value in parts]
     spend_text(sum(map(len, texts)) + len(between) * max(len(texts) - 1, 0))
     result = str.join(between, texts)

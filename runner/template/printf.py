@@ -8,7 +8,7 @@ from datetime import date, time
 from string import Formatter
 from typing import Any
 
-from runner.template.budget import Refused, spend_text
+from runner.template.budget import Refused, spend, spend_text
 from runner.template.values import Html, bounded, describe, to_html, to_text
 
 _DIRECTIVE = re.compile(r"%(?:\(([^()]*)\))?([-#0 +]*)(\*|\d*)(?:\.(\*|\d*))?[hlL]?(.|$)", re.DOTALL)
@@ -54,7 +54,7 @@ def printf(template: str, values: Any) -> str:
 def _joined(pattern: re.Pattern[str], replace: Callable[[re.Match[str]], str], text: str) -> str:
     def paid(match: re.Match[str]) -> str:
         part = replace(match)
-        spend_text(len(part) + 60)
+        spend(30, 64 + 4 * len(part))
         return part
 
     return pattern.sub(paid, text)
@@ -122,5 +122,5 @@ class _Braces(Formatter):
             bounded(value)
         known = isinstance(value, int | float | date | time)
         text = format(value if known else to_text(value), format_spec)
-        spend_text(len(text) + 60)
+        spend(60, 64 + 4 * len(text))
         return to_html(text) if self.html and type(value) is not Html else text

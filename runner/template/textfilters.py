@@ -53,7 +53,7 @@ def title(value: Any) -> str:
 
 
 def _title(text: str) -> str:
-    spend(len(text) >> 1, 16 * len(text))
+    spend(2 * len(text), 16 * len(text))
     return _TITLE.sub(lambda word: word[0][:1].upper() + word[0][1:].lower(), text)
 
 
@@ -174,7 +174,7 @@ def urlencode(value: Any) -> str:
     """``| urlencode``: a text, or the pairs of a mapping as a query."""
     if isinstance(value, Mapping | list | tuple):
         pairs = list(value.items()) if isinstance(value, Mapping) else list(value)
-        spend(len(pairs), 64 * len(pairs))
+        spend(20 * len(pairs), 64 * len(pairs))
         if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
             raise Refused("urlencode wants a text, a mapping or a list of pairs")
         return Encoded("&".join(f"{percent(key)}={percent(found)}" for key, found in pairs))
@@ -221,7 +221,7 @@ def xmlattr(value: Any, autospace: Any = True) -> str:
         raise Refused(f"{describe(value)} has no keys")
     parts: list[str] = []
     for key, found in value.items():
-        spend(3, 64)
+        spend(15, 64)
         if found is None or isinstance(found, Undefined):
             continue
         name = to_text(key)

@@ -111,8 +111,8 @@ def to_text(value: Any) -> str:
     if isinstance(value, Undefined):
         return str(value)
     if isinstance(value, Mapping | list | tuple | range):
-        data, characters = measured(value)
-        spend_text(characters * 4)
+        data, size, _ = measured(value)
+        spend_text(2 * size, False)
         return str(data)
     raise Refused(f"{describe(value)} cannot stand in a text")
 
@@ -139,16 +139,16 @@ def plain(value: Any) -> Any:
     return measured(value)[0]
 
 
-def measured(value: Any) -> tuple[Any, int]:
-    """``plain`` and the number of characters in it."""
-    total = [0]
-    return _plain(value, _MAX_DEPTH, total), total[0]
+def measured(value: Any) -> tuple[Any, int, int]:
+    """``plain``, about the number of bytes that it takes written out, and how deep it is nested."""
+    total = [0, _MAX_DEPTH]
+    return _plain(value, _MAX_DEPTH, total), total[0], _MAX_DEPTH - total[1]
 
 
 def _plain(value: Any, depth: int, total: list[int]) -> Any:
     kind = type(value)
     if kind is str:
-        total[0] += len(value) + 4
+        total[0] += 12 + (len(value) if value.isascii() else 4 * len(value))
         return value
     total[0] += 12
     if kind is int:
@@ -157,17 +157,18 @@ def _plain(value: Any, depth: int, total: list[int]) -> Any:
         return value
     if depth <= 0:
         raise Refused(f"a value is nested more than {_MAX_DEPTH} deep")
+    total[1] = min(total[1], depth - 1)
     if isinstance(value, Mapping):
-        spend(1 + len(value), 64 + 100 * len(value))
+        spend(1 + 2 * len(value), 64 + 100 * len(value))
         return {_plain(key, depth - 1, total): _plain(item, depth - 1, total) for key, item in value.items()}
     if isinstance(value, list | tuple | range):
-        spend(1 + len(value), 64 + (8 if kind is not range else 40) * len(value))
+        spend(1 + 2 * len(value), 64 + (8 if kind is not range else 40) * len(value))
         if kind is tuple:
             return tuple([_plain(item, depth - 1, total) for item in value])
         return [_plain(item, depth - 1, total) for item in value]
     if isinstance(value, str):
         text = to_text(value)
-        total[0] += len(text)
+        total[0] += 4 * len(text)
         return text
     if isinstance(value, Undefined):
         return str(value)
@@ -180,8 +181,9 @@ def to_json(value: Any, indent: int | None = None) -> str:
     """A value as JSON text; dates in ISO 8601. Raises Refused for bytes and what is no data."""
     if indent is not None and not 0 <= indent <= 16:
         raise Refused("an indent of JSON is 0 to 16")
-    data, characters = measured(value)
-    spend_text(characters * (6 if indent is None else 6 + 4 * indent))
+    data, size, depth = measured(value)
+    # each item stands on a line of its own, behind as many indents as it is deep
+    spend_text(2 * size + size // 12 * (indent or 0) * depth, False)
     try:
         return json.dumps(data, ensure_ascii=False, indent=indent, default=_json_default)
     except (TypeError, ValueError) as error:
