@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import hashlib
 import logging
@@ -78,6 +77,8 @@ class CredentialStore:
 
     async def fetch(self, name: str, type: str | None = None) -> Credential:  # noqa: A002
         """As ``get``, in a thread: a passphrase costs a second of CPU."""
+        import asyncio
+
         return await asyncio.to_thread(self.get, name, type)
 
     def check(self, name: str, use_key: bool) -> list[Diagnostic]:
