@@ -31,7 +31,7 @@ to decide. No error holds the value of a secret.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 
 class FlowpostError(Exception):
@@ -202,10 +202,38 @@ class AuthError(DeliveryError):
     default_hint = "use an App Password (Gmail, Microsoft 365), check username"
 
 
+class Refused(Protocol):
+    """A recipient that was refused, with the server's reply: ``model.Rejection``."""
+
+    @property
+    def address(self) -> str:
+        """As it stood in the envelope."""
+
+    @property
+    def code(self) -> int:
+        """The reply's code."""
+
+    @property
+    def enhanced_code(self) -> str | None:
+        """The reply's enhanced code (RFC 3463)."""
+
+    @property
+    def message(self) -> str:
+        """The reply's text."""
+
+
 class EnvelopeError(DeliveryError):
-    """The server refused the sender or every recipient."""
+    """The server refused the sender or every recipient.
+
+    ``rejections``, set after construction: the reply for each recipient, when each had one of its own.
+    """
 
     code = "EENVELOPE"
+    rejections: tuple[Refused, ...] = ()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the fields, and the rejections, when an error crosses a process boundary."""
+        return (_rebuild, (type(self), {**self.as_dict(), "rejections": self.rejections}))
 
 
 class MessageError(DeliveryError):

@@ -79,12 +79,11 @@ class Smtp(NodeType):
             error.transient = self.on_unknown == "resend"
             raise
         except EnvelopeError as error:
-            if not progress.accepted:
+            # Whoever was refused for good is not asked about again, even when nobody was served yet.
+            progress.refuse(error, composed.envelope)
+            if not progress.accepted or (error.transient and not ctx.last_attempt):
                 raise
             # Others were served by an earlier attempt: the node succeeded, and lists who was refused.
-            progress.refuse(error, composed.envelope)
-            if error.transient and not ctx.last_attempt:
-                raise
             return _output(mail, progress.outcome())
         progress.note(outcome)
         waiting = [rejection for rejection in progress.rejected.values() if rejection.transient]
@@ -146,9 +145,13 @@ class Progress:
         self.response = outcome.response
 
     def refuse(self, error: EnvelopeError, envelope: Envelope) -> None:
-        """Note that everyone still waiting was refused, each with the reply that ended the attempt."""
+        """Note that everyone still waiting was refused, each with their own reply, or the one for all."""
+        own = {refused.address: refused for refused in error.rejections}
         for name in self.remaining(envelope).recipients:
-            self.rejected[name] = Rejection(name, error.smtp_code or 550, error.enhanced_code, error.message)
+            code, enhanced, told = error.smtp_code or 550, error.enhanced_code, error.message
+            if (refused := own.get(name)) is not None:
+                code, enhanced, told = refused.code, refused.enhanced_code, refused.message
+            self.rejected[name] = Rejection(name, code, enhanced, told)
 
     def outcome(self) -> Outcome:
         """All attempts as one."""

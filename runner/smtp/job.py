@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runner.errors import FlowpostError
+from runner.errors import EnvelopeError, FlowpostError
 from runner.model import Outcome
 from runner.smtp.session import Session
 from runner.smtp.transaction import Letter, Stage
@@ -43,6 +43,8 @@ def _own(error: FlowpostError) -> FlowpostError:
         enhanced_code=error.enhanced_code,
     )
     own.__cause__ = error.__cause__
+    if isinstance(own, EnvelopeError) and isinstance(error, EnvelopeError):
+        own.rejections = error.rejections
     return own
 
 

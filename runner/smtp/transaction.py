@@ -229,17 +229,22 @@ class _Exchange:
         if len(refused) == len(answers):
             await self.empty(deadline, needed=go_ahead)
             # One that may be accepted later is reason enough to try again.
-            raise self.envelope_error(
+            error = self.envelope_error(
                 next((reply for reply in refused if reply.transient), refused[0]), "RCPT"
             )
+            if isinstance(error, EnvelopeError):
+                error.rejections = self.rejections(answers)
+            raise error
         if not go_ahead:
             raise self.message_error(data[0])
-        scrub = session.scrubber.rejection
-        pairs = list(zip(recipients, answers, strict=True))
-        return (
-            tuple(address for address, reply in pairs if reply.positive),
-            tuple(scrub(address, reply) for address, reply in pairs if not reply.positive),
-        )
+        pairs = zip(recipients, answers, strict=True)
+        return tuple(address for address, reply in pairs if reply.positive), self.rejections(answers)
+
+    def rejections(self, answers: list[Reply]) -> tuple[Rejection, ...]:
+        """Who was refused, each with the reply that was meant for them."""
+        scrub = self.session.scrubber.rejection
+        pairs = zip(self.letter.envelope.recipients, answers, strict=True)
+        return tuple(scrub(address, reply) for address, reply in pairs if not reply.positive)
 
     async def empty(self, deadline: float, *, needed: bool) -> None:
         """A server that says 354 with nobody to deliver to wants a dot, and sends it to no one (RFC 2920,

@@ -158,6 +158,41 @@ def test_who_was_served_stays_served_when_the_rest_is_refused_for_good(workspace
     assert [(entry["address"], entry["code"]) for entry in output["rejected"]] == [("b@example.com", 550)]
 
 
+def test_each_recipient_refused_in_a_second_attempt_keeps_their_own_reply(workspace: Workspace) -> None:
+    later = ["450 4.2.1 busy", "550 5.1.1 gone", "250 ok"]
+    script = {"RCPT": ["250 ok", "450 4.2.1 busy", "450 4.2.2 full", *later]}
+    with ScriptedServer(username="ann@example.com", password=PASSWORD, script=script) as server:
+        workspace.settings(LOOPBACK)
+        workspace.smtp("marketing", server)
+        to = smtp("a@example.com, b@example.com, c@example.com")
+        workspace.flow("f", f"nodes:\n  - id: mail\n    smtp: {to}\n    {FAST}\n")
+        answer = workspace.call("run", "f", "--format", "json")
+
+    assert answer.code == 0, answer.out + answer.err
+    assert [mail.recipients for mail in server.messages] == [["a@example.com"], ["b@example.com"]]
+    assert answer.json["nodes"]["mail"]["output"]["rejected"] == [
+        {"address": "c@example.com", "code": 550, "enhanced_code": "5.1.1", "message": "gone"}
+    ]
+
+
+def test_who_was_refused_for_good_is_not_tried_again_though_nobody_was_served_yet(
+    workspace: Workspace,
+) -> None:
+    script = {"RCPT": ["450 4.2.1 busy", "550 5.1.1 gone"]}
+    with ScriptedServer(username="ann@example.com", password=PASSWORD, script=script) as server:
+        workspace.settings(LOOPBACK)
+        workspace.smtp("marketing", server)
+        workspace.flow(
+            "f", f"nodes:\n  - id: mail\n    smtp: {smtp('a@example.com, b@example.com')}\n    {FAST}\n"
+        )
+        answer = workspace.call("run", "f", "--format", "json")
+
+    assert answer.code == 0, answer.out + answer.err
+    output = answer.json["nodes"]["mail"]["output"]
+    assert output["accepted"] == ["a@example.com"]
+    assert [(entry["address"], entry["code"]) for entry in output["rejected"]] == [("b@example.com", 550)]
+
+
 def test_an_unknown_delivery_is_held(workspace: Workspace) -> None:
     with ScriptedServer(
         username="ann@example.com", password=PASSWORD, script={"DATA_END": ["drop", "250 ok"]}

@@ -4,6 +4,8 @@ after.
 
 from __future__ import annotations
 
+import pickle
+
 from collections.abc import AsyncIterator
 
 import pytest
@@ -94,6 +96,33 @@ async def test_a_refusal_is_the_servers_reply(
     assert error.smtp_code == int(message[:3])
     assert error.enhanced_code == (message.split()[1] if "." in message.split()[1] else None)
     assert server.messages == []
+
+
+async def test_when_everybody_is_refused_each_reply_is_kept_through_pickling_too(
+    sender: Sender, extensions: tuple[str, ...]
+) -> None:
+    script: Script = {"RCPT": ["550 5.1.1 gone", "450 4.2.1 busy", "553 no"]}
+    async with ScriptedServer(tls="none", script=script, extensions=extensions) as server:
+        error = await refusal(sender, server, THREE)
+
+    assert isinstance(error, EnvelopeError)
+    assert error.rejections == (
+        Rejection("a@example.net", 550, "5.1.1", "gone"),
+        Rejection("b@example.net", 450, "4.2.1", "busy"),
+        Rejection("c@example.net", 553, None, "no"),
+    )
+    assert "rejections" not in error.as_dict()
+    assert pickle.loads(pickle.dumps(error)).rejections == error.rejections
+
+
+async def test_a_refused_sender_refuses_nobody_in_particular(
+    sender: Sender, extensions: tuple[str, ...]
+) -> None:
+    async with ScriptedServer(tls="none", script={"MAIL": "550 no"}, extensions=extensions) as server:
+        error = await refusal(sender, server, THREE)
+
+    assert isinstance(error, EnvelopeError)
+    assert error.rejections == ()
 
 
 @pytest.mark.parametrize(
