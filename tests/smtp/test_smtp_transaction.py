@@ -5,7 +5,6 @@ after.
 from __future__ import annotations
 
 import pickle
-
 from collections.abc import AsyncIterator
 
 import pytest
