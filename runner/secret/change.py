@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.errors import SecretError
+from runner.errors import PortError, SecretError
 from runner.secret import build, files, policy, rules, typed
 from runner.secret.fields import SHAPES, Field
 from runner.secret.sops import document, edit, encrypt, keys
@@ -99,8 +99,10 @@ def check(tree: Any, name: str, workspace: str) -> list[Problem]:
 
 
 def refuse(problems: list[Problem], shown: str) -> None:
-    """SecretError with every error among ``problems``; nothing has been written then."""
+    """SecretError with every error among ``problems``, PortError for port 25; nothing has been written then."""
     errors = [problem for problem in problems if problem.severity == "error"]
+    if any(problem.code == "EPORT" for problem in errors):
+        raise PortError("Port 25 is not allowed")
     if errors:
         lines = "\n".join(
             f"  {problem.message}" + (f" ({problem.hint})" if problem.hint else "") for problem in errors
