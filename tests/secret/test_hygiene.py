@@ -297,6 +297,8 @@ def test_the_decrypted_file_is_gone_after_a_signal(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        # A test run in the background of a shell inherits that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not seen.exists() and time.monotonic() < deadline and running.poll() is None:

@@ -183,3 +183,14 @@ def test_a_value_has_a_fresh_nonce_of_32_bytes_and_its_path_as_additional_data()
     assert cipher.unseal(one, key, "a:b:") == Leaf("str", "x")
     with pytest.raises(FormatError, match="moved"):
         cipher.unseal(one, key, "a:c:")
+
+
+@pytest.mark.parametrize("tail", ["x", "]", " ", ",type:int]"])
+def test_nothing_may_follow_a_value(tail: str) -> None:
+    """sops reads it, and so two files that differ would be one."""
+    identity, recipient = age.generate()
+    lines = sops.encrypt({"a": "x"}, [recipient]).decode().splitlines()
+    lines[0] = f'a: "{lines[0][3:]}{tail}"'
+
+    with pytest.raises(SecretError, match="not an encrypted value"):
+        sops.decrypt("\n".join(lines).encode(), [identity])
