@@ -59,6 +59,8 @@ class Compiler:
         self._check_keys(value, start, pointer)
         built = {}
         for name, item in value.items():
+            if kind == "smtp" and name == "html_body" and item in (None, ""):
+                continue  # as if left out: ``body`` is the HTML content then, and is escaped as such
             place = self._child(start, name, root)
             if kind == "smtp" and name == "body" and _is_html_content(value):
                 place = replace(place, kind="html")

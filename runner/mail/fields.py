@@ -5,6 +5,7 @@ Defaults of the credential, attachments' octets, message id and date join later 
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,7 +82,9 @@ def read(params: Mapping[str, object]) -> Draft:
 def bodies(params: Mapping[str, object]) -> tuple[str | None, str | None]:
     """The plain text and the HTML that ``body_format``, ``body`` and ``html_body`` come to.
 
-    ``body`` is the HTML content when the format is html and ``html_body`` is empty, else the alternative.
+    ``body`` is the HTML content when the format is html and ``html_body`` is empty, else the alternative. Where
+    the author wrote an ``html_body`` that came out empty, ``body`` was rendered as plain text: it is escaped
+    here, or values in it would become markup.
     """
     body = optional_text(params.get("body"), "body")
     html_body = optional_text(params.get("html_body"), "html_body")
@@ -89,6 +92,8 @@ def bodies(params: Mapping[str, object]) -> tuple[str | None, str | None]:
         return body or "", None
     if html_body:
         return (body or None), html_body
+    if "html_body" in params:
+        return body or "", html.escape(body or "")
     return None, body or ""
 
 

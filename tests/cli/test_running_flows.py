@@ -364,3 +364,25 @@ def test_no_password_goes_over_a_connection_without_tls(workspace: Workspace) ->
     assert server.messages == []
     assert server.logins() == 0
     assert b"AUTH" not in server.clear
+
+
+def _html_parts(server: ScriptedServer) -> list[str]:
+    from email.parser import BytesParser
+    from email.policy import default
+
+    parsed = [BytesParser(policy=default).parsebytes(mail.data) for mail in server.messages]
+    return [str(message.get_body(("html",)).get_content()).rstrip() for message in parsed]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("html_body", [None, "", "<<trigger.body.none>>", "<% if false %>x<% endif %>"])
+def test_body_as_html_content_is_escaped_whatever_left_html_body_empty(
+    ready: Workspace, server: ScriptedServer, html_body: str | None
+) -> None:
+    fields = {**json.loads(smtp(body="Hi <<trigger.body.name>>")), "body_format": "html"}
+    if html_body is not None:
+        fields["html_body"] = html_body
+    ready.flow("f", f"nodes:\n  - id: mail\n    smtp: {json.dumps(fields)}\n")
+    answer = ready.call("run", "f", "--body", json.dumps({"name": "<script>x</script>", "none": ""}))
+
+    assert answer.code == 0, answer
+    assert _html_parts(server) == ["Hi &lt;script&gt;x&lt;/script&gt;"]
