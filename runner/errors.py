@@ -16,6 +16,8 @@
     ├── PortError                  EPORT
     ├── HttpError                  EHTTP
     ├── RateError                  ERATE
+    ├── Conflict                   ECONFLICT
+    ├── Unavailable                EUNAVAILABLE  (transient)
     └── DeliveryError
         ├── ConnectionFailed       ECONNECTION   (transient)
         ├── TimedOut               ETIMEDOUT     (transient)
@@ -163,6 +165,20 @@ class RateError(FlowpostError):
     """The credential's budget is used up and the run may not wait."""
 
     code = "ERATE"
+
+
+class Conflict(FlowpostError):
+    """An idempotency key came again with another payload."""
+
+    code = "ECONFLICT"
+    default_hint = "give each event a key of its own"
+
+
+class Unavailable(FlowpostError):
+    """The event cannot be kept now: the service is draining, the disk is full or the database unreachable."""
+
+    code = "EUNAVAILABLE"
+    transient_by_default = True
 
 
 class DeliveryError(FlowpostError):

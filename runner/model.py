@@ -115,6 +115,14 @@ class Event:
             raise ValueError("an event's time needs a zone")
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event that is on disk. ``repeated``: its key was known, and this is the first run's id."""
+
+    run_id: str
+    repeated: bool
+
+
 class Status(StrEnum):
     """How a node or a run ended."""
 

@@ -40,8 +40,8 @@ COMES_ALONG = {
 }
 """Imported packages that a declared dependency needs itself."""
 
-OUTSIDE_THE_TABLE = {"EINTERNAL", "EUSAGE", "ECONFIG"}
-"""Codes of what ends a command with exit code 2 or a bug report: no node of a run fails with one."""
+OUTSIDE_THE_TABLE = {"EINTERNAL", "EUSAGE", "ECONFIG", "ECONFLICT", "EUNAVAILABLE"}
+"""Codes that no node of a run fails with: of what ends a command, and of events that are not taken."""
 
 
 def tracked() -> list[Path]:
