@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 from runner import schema, source
 from runner.diagnostic import Diagnostic, Invalid, has_errors, tidy
@@ -17,6 +16,7 @@ from runner.load.workspace import read_file
 from runner.mail.sources import resolve_inside
 from runner.model import Settings
 from runner.net.guard import Guard
+from runner.net.url import parse_url
 from runner.nodes import node_type
 from runner.secret.store import CredentialStore
 from runner.source import Document
@@ -165,7 +165,7 @@ class _Checker:
                 yield _finding(document, (*here, *pointer), error)
         for url, pointer in references.urls:
             try:
-                self.guard.check_host(urlsplit(url).hostname or "")
+                self.guard.check_host(parse_url(url).host)
             except BlockedError as error:
                 yield _finding(document, (*here, *pointer), error)
             except (FlowpostError, ValueError):
