@@ -1,7 +1,7 @@
 """HTTP requests through the guard: bounded in time and size, with nothing taken from the environment.
 
-No proxies, no cookies, no ``.netrc``, no connection kept for the next request. httpcore speaks HTTP/1.1 over
-the sockets of ``runner.net.stream``; TLS verifies the name in the URL, whatever address was connected to.
+No proxies, no cookies, no ``.netrc``, no connection kept for the next request. httpx speaks HTTP/1.1 through
+``runner.net.transport``; redirects, content codings and limits are ours.
 """
 
 from __future__ import annotations
@@ -9,24 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-from runner.errors import ConfigurationError, ConnectionFailed, FlowpostError, HttpError, TimedOut, TlsError
+from runner.errors import ConfigurationError, HttpError, TimedOut
 from runner.net.coding import ACCEPTED, Inflater
 from runner.net.guard import Guard
 from runner.net.header import across_origins, check_headers, decode, encode, without_content
+from runner.net.translate import HINT, translated
 from runner.net.url import Params, Url, parse_url
 
 if TYPE_CHECKING:
     import ssl
 
-    import httpcore
-
-    from runner.net.stream import GuardedBackend
+    import httpx
 
 _METHOD = re.compile(r"[A-Z]{1,20}", re.ASCII)
 _NEVER = ("CONNECT", "TRACE")
@@ -34,8 +33,6 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 20
 # What compression may cost beyond what it saves: headers and checksums of a short body.
 _CODING_OVERHEAD = 64 * 1024
-_HINT = "check the URL; is the server up?"
-_TLS_HINT = "the server has to mend its certificate; requests are never sent to one that is not verified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,52 +105,47 @@ class HttpClient:
             async with limit:
                 return await self._follow(request, min(redirects, _MOST_REDIRECTS), timeout, max_bytes)
         except TimeoutError as exc:
-            raise TimedOut(f"Timed out after {timeout:g} s: {request}", hint=_HINT) from exc
+            raise TimedOut(f"Timed out after {timeout:g} s: {request}", hint=HINT) from exc
 
     async def _follow(self, request: _Request, redirects: int, seconds: float, max_bytes: int) -> HttpReply:
+        from runner.net.transport import HEADERS
+
         left = redirects
         while True:
             async with self._answer(request, seconds) as response:
-                headers = decode(response.headers)
+                headers = decode(response.extensions[HEADERS])
                 location = headers.get("location")
-                if not redirects or response.status not in _REDIRECTS or location is None:
+                if not redirects or response.status_code not in _REDIRECTS or location is None:
                     body = await _body(request, response, headers, max_bytes)
-                    return HttpReply(response.status, headers, body, request.url.full)
+                    return HttpReply(response.status_code, headers, body, request.url.full)
                 if not left:
                     raise HttpError(f"{request} redirects once more than the {redirects} allowed")
                 left -= 1
-                request = _redirected(request, response.status, location)
+                request = _redirected(request, response.status_code, location)
 
     @contextlib.asynccontextmanager
-    async def _answer(self, request: _Request, seconds: float) -> AsyncIterator[httpcore.Response]:
+    async def _answer(self, request: _Request, seconds: float) -> AsyncIterator[httpx.Response]:
         """The head of the answer, with its body still to come, over a connection of its own."""
-        import httpcore
+        import httpx
 
-        from runner.net.stream import GuardedBackend
+        from runner.net.transport import GuardedTransport, silence
 
-        backend = GuardedBackend(self._guard)
+        silence()
         url = request.url
-        raw = httpcore.URL(
-            scheme=url.scheme.encode(), host=url.host.encode(), port=url.port, target=url.target.encode()
-        )
-        connection = httpcore.AsyncHTTPConnection(
-            origin=raw.origin,
-            ssl_context=await self._tls() if url.scheme == "https" else None,
-            network_backend=backend,
-        )
-        message = httpcore.Request(
-            method=request.method,
-            url=raw,
-            headers=encode(_complete(request)),
-            content=request.content,
-            extensions={"timeout": {"connect": seconds}},
-        )
-        try:
-            with _translated(request, backend):
-                yield await connection.handle_async_request(message)
-        finally:
-            if backend.stream is not None:
-                await backend.stream.aclose()
+        transport = GuardedTransport(self._guard, await self._tls() if url.scheme == "https" else None)
+        # A client for each request: there is no cookie jar, connection or setting to share. And it is told the
+        # origin only: what httpx neither reads nor rewrites cannot differ from what parse_url has judged.
+        client = httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
+        async with client:
+            with translated(request, transport):
+                message = httpx.Request(
+                    request.method,
+                    url.root,
+                    headers=encode(_complete(request)),
+                    content=request.content or b"",
+                    extensions={"timeout": {"connect": seconds}, "target": url.target.encode()},
+                )
+                yield await client.send(message, stream=True)
 
     async def _tls(self) -> ssl.SSLContext:
         if self._context is None:
@@ -199,7 +191,7 @@ def _redirected(request: _Request, status: int, location: str) -> _Request:
 
 
 async def _body(
-    request: _Request, response: httpcore.Response, headers: Mapping[str, str], max_bytes: int
+    request: _Request, response: httpx.Response, headers: Mapping[str, str], max_bytes: int
 ) -> bytes:
     too_large = HttpError(f"the answer to {request} is larger than {max_bytes} bytes")
     try:
@@ -213,7 +205,7 @@ async def _body(
     pieces: list[bytes] = []
     raw = size = 0
     try:
-        async with contextlib.aclosing(cast("AsyncGenerator[bytes]", response.aiter_stream())) as chunks:
+        async with contextlib.aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
             async for chunk in chunks:
                 raw += len(chunk)
                 if raw > raw_limit:
@@ -227,28 +219,3 @@ async def _body(
     except ValueError as exc:
         raise HttpError(f"the answer to {request} cannot be read: {exc}") from exc
     return b"".join(pieces)
-
-
-@contextlib.contextmanager
-def _translated(request: _Request, backend: GuardedBackend) -> Iterator[None]:
-    """The one place where httpcore's errors become ours; none of them may quote what the server sent."""
-    import httpcore
-
-    try:
-        yield
-    except (ConnectionFailed, TimedOut, TlsError) as exc:
-        # Their own hints speak of mail ports and SMTP credentials.
-        if exc.hint == exc.default_hint:
-            exc.hint = _TLS_HINT if isinstance(exc, TlsError) else _HINT
-        raise
-    except FlowpostError:
-        raise
-    except httpcore.LocalProtocolError as exc:
-        raise HttpError(f"{request} cannot be put into HTTP") from exc
-    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as exc:
-        broken_off = backend.stream is not None and backend.stream.ended
-        if isinstance(exc, httpcore.RemoteProtocolError) and not broken_off:
-            raise HttpError(f"the answer to {request} is not HTTP/1.1 as it should be") from exc
-        raise HttpError(
-            f"{request}: the connection was lost before the answer ended", transient=True
-        ) from exc

@@ -15,7 +15,8 @@ _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?", re.ASCII)
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
 _PATH_SAFE = "/:@!$&'()*+,;=-._~%"
-_SHOWN_PATH = 100
+_SHOWN_SEGMENT = 16
+_SHOWN_BEGINNING = 4
 
 Params = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -24,13 +25,13 @@ Params = Mapping[str, str] | Iterable[tuple[str, str]]
 class Url:
     """A URL taken apart. ``host`` is an ASCII name or a canonical address, without brackets; no fragment.
 
-    The query may hold a secret: it is in no repr, and ``shown`` leaves it out.
+    Path and query may hold a secret: neither is in the repr, and ``shown`` has a beginning of the path at most.
     """
 
     scheme: str
     host: str
     port: int
-    path: str
+    path: str = field(repr=False)
     query: str | None = field(default=None, repr=False)
 
     @property
@@ -55,10 +56,20 @@ class Url:
         return f"{self.scheme}://{self.authority}{self.target}"
 
     @property
+    def root(self) -> str:
+        """The URL of the origin itself: no path, no query."""
+        return f"{self.scheme}://{self.authority}/"
+
+    @property
     def shown(self) -> str:
-        """The URL as messages show it: without the query, and not endless."""
-        path = self.path if len(self.path) <= _SHOWN_PATH else f"{self.path[:_SHOWN_PATH]}…"
-        return f"{self.scheme}://{self.authority}{path}"
+        """The URL as messages show it: without the query, and of the path no more than its first segment.
+
+        Many a webhook's path is its password, sometimes in the first segment: so a long one is cut short too.
+        """
+        first, slash, more = self.path[1:].partition("/")
+        if len(first) > _SHOWN_SEGMENT:
+            first = f"{first[:_SHOWN_BEGINNING]}…"
+        return f"{self.root}{first}{slash}{'…' if more else ''}"
 
     def join(self, reference: str) -> Url:
         """Where a Location header leads from here; raises ValueError as ``parse_url`` does."""

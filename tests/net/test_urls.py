@@ -97,15 +97,28 @@ def test_parameters_are_added_behind_the_query_that_is_there() -> None:
     assert url.target == "/p?a=1&b=x%20y%26z&b=%C3%A4&c%2Fd="
 
 
-def test_the_query_is_neither_shown_nor_in_the_repr() -> None:
-    url = parse_url("http://h.example/p?token=hunter2", {"key": "hunter3"})
+def test_path_and_query_are_neither_shown_nor_in_the_repr() -> None:
+    url = parse_url("http://h.example/p/hunter1?token=hunter2", {"key": "hunter3"})
 
-    assert url.shown == "http://h.example/p"
+    assert url.shown == "http://h.example/p/…"
     assert "hunter" not in repr(url)
 
 
-def test_a_long_path_is_shown_in_part() -> None:
-    assert len(parse_url("http://h.example/" + "a" * 5000).shown) < 200
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://h.example", "http://h.example/"),
+        ("http://h.example:8080/contacts", "http://h.example:8080/contacts"),
+        ("http://[::1]:8080/contacts/", "http://[::1]:8080/contacts/"),
+        ("https://hooks.example/services/T0/B0/hunter2?hunter2", "https://hooks.example/services/…"),
+        ("https://api.example/bot123456789:hunter2/sendMessage", "https://api.example/bot1…/…"),
+        ("http://h.example/" + "a" * 5000, "http://h.example/aaaa…"),
+        ("http://h.example//hunter2", "http://h.example//…"),
+        ("http://h.example/" + "a" * 16, "http://h.example/" + "a" * 16),
+    ],
+)
+def test_of_a_path_that_may_be_a_password_only_the_beginning_is_shown(text: str, shown: str) -> None:
+    assert parse_url(text).shown == shown
 
 
 @pytest.mark.parametrize(
