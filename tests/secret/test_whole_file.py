@@ -169,3 +169,11 @@ def test_a_whole_file_is_not_edited_in_place(space: Space) -> None:
 
     with pytest.raises(SecretError, match="encrypted as a whole"):
         change.set_value(space.store(), "marketing", "label", "x")
+
+
+def test_the_work_that_a_file_may_ask_for_is_bounded_before_any_is_done(space: Space) -> None:
+    path = put(space, b"age-encryption.org/v1\n-> scrypt bBjlhJVYZeE4aqUdmtRHfw 21\nabc\n--- abc\n")
+
+    assert path.exists()
+    for store in (space.store(FLOWPOST_AGE_PASSPHRASE="x"), space.without_key()):
+        assert ["2**21" in finding.message for finding in store.check("marketing", False)] == [True]
