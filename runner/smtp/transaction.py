@@ -152,6 +152,8 @@ class _Exchange:
             session.closing = True
             raise session.timed_out("sending the message") from exc
         except Lost:
+            # A refusal may stand before the close, and would else pass for a loss.
+            await self.wire.last_words()
             self.refused_early()
             raise
         session.clean = True

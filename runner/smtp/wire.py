@@ -152,11 +152,22 @@ class Wire(asyncio.Protocol):
                 await self._wait(deadline)
 
     def check_peer(self) -> None:
-        """Raise Lost when the server has closed, even if its goodbye is in the kernel and still unread."""
+        """Raise Lost when the server has closed, even if its goodbye is in the kernel and still unread;
+        ``last_words`` reads it.
+        """
         self._alive()
         if not self._open_at_the_other_end():
-            self._end("the server closed the connection")
-            self._alive()
+            raise Lost("the server closed the connection")
+
+    async def last_words(self, patience: float = 1.0) -> None:
+        """After Lost: read what the server said before it closed, into ``stray``; then close."""
+        deadline = self._loop.time() + patience
+        try:
+            while self.fault is None:
+                await self._wait(deadline)
+        except TimeoutError:
+            pass
+        self.abort()
 
     @property
     def unsent(self) -> bool:

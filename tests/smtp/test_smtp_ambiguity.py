@@ -132,6 +132,24 @@ async def test_a_goodbye_that_the_kernel_has_and_nobody_has_read_is_seen_before_
         await wire.close()
 
 
+async def test_a_refusal_that_stands_before_the_close_is_read_and_not_taken_for_a_loss() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+        wire = await Wire.over(client)
+        server.sendall(b"550 5.7.1 not this one\r\n")
+        server.close()
+        time.sleep(0.05)  # the loop stands still, so that it cannot have read the reply
+
+        with pytest.raises(Lost):
+            wire.check_peer()
+        await wire.last_words()
+
+        assert wire.stray is not None
+        assert wire.stray.code == 550
+        await wire.close()
+
+
 async def test_the_next_message_announced_behind_the_dot_is_sent_again_and_the_one_before_is_unknown() -> (
     None
 ):
