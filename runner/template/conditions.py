@@ -33,12 +33,6 @@ def _compared(name: str) -> Callable[[Any, Any], Any]:
     return lambda left, right: compare(left, name, right)
 
 
-def _filter_known(name: Any) -> bool:
-    from runner.template.filters import FILTERS
-
-    return isinstance(name, str) and name in FILTERS
-
-
 TESTS: dict[str, Callable[..., Any]] = {
     "defined": lambda value: not isinstance(value, Undefined),
     "undefined": lambda value: isinstance(value, Undefined),
@@ -61,7 +55,6 @@ TESTS: dict[str, Callable[..., Any]] = {
     "upper": _known(lambda value: isinstance(value, str) and value.isupper()),
     "escaped": _known(lambda value: type(value) is Html),
     "sameas": lambda value, other: value is other,
-    "filter": _filter_known,
     "test": lambda name: isinstance(name, str) and name in TESTS,
     "in": lambda part, whole: compare(part, "in", whole),
     **{

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from jinja2.runtime import Undefined
 
 from runner.template import listfilters, textfilters
 from runner.template.access import attribute
+from runner.template.conditions import TESTS
 from runner.template.dates import to_date
 from runner.template.methods import replace
+from runner.template.picking import chooser, mapper
 from runner.template.printf import printf
 from runner.template.values import Html, Missing, to_html, to_json, to_text
 
@@ -83,19 +83,14 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "length": listfilters.length,
     "list": listfilters.listed,
     "lower": textfilters.cased("lower"),
-    "map": listfilters.map_,
     "max": listfilters.largest,
     "min": listfilters.smallest,
-    "reject": listfilters.chosen(False, False),
-    "rejectattr": listfilters.chosen(False, True),
     "replace": lambda value, old, new, count=-1: replace(
         _subject(value), old, new, -1 if count is None else count
     ),
     "reverse": listfilters.reverse,
     "round": textfilters.rounded,
     "safe": lambda value: Html(to_text(value)),
-    "select": listfilters.chosen(True, False),
-    "selectattr": listfilters.chosen(True, True),
     "slice": listfilters.slices,
     "sort": listfilters.sort,
     "string": lambda value: value if type(value) is Html else to_text(value),
@@ -113,15 +108,17 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "wordwrap": textfilters.wordwrap,
     "xmlattr": textfilters.xmlattr,
 }
+FILTERS |= {
+    "map": mapper(FILTERS),
+    "reject": chooser(TESTS, keep=False, by_attribute=False),
+    "rejectattr": chooser(TESTS, keep=False, by_attribute=True),
+    "select": chooser(TESTS, keep=True, by_attribute=False),
+    "selectattr": chooser(TESTS, keep=True, by_attribute=True),
+}
+TESTS["filter"] = lambda name: isinstance(name, str) and name in FILTERS
 HTML_FILTERS = {**FILTERS, "tojson": textfilters.html_json, "json": textfilters.html_json}
 ADDRESS_FILTERS = {**FILTERS, "addresses": addresses}
 
 
 def _subject(value: Any) -> str:
     return value if type(value) is Html else to_text(value)
-
-
-@cache
-def parameters(name: str) -> inspect.Signature:
-    """What the filter ``name`` takes, its subject included."""
-    return inspect.signature(FILTERS[name])

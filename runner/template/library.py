@@ -22,11 +22,15 @@ class Unreadable(Exception):
 
 
 class Library:
-    """The templates folder at ``root``; ``label`` is how messages call it. No root, no files."""
+    """The templates folder at ``root``; ``label`` is how messages call it. No root, no files.
+
+    ``asked`` gathers every path that was looked for, there or not: what a text made from them depends on.
+    """
 
     def __init__(self, root: Path | None, label: str | None) -> None:
         self.root = root
         self.label = label or (root.name if root is not None else "templates")
+        self.asked: set[Path] = set()
 
     def shown(self, name: str) -> str:
         """The name of a file as messages show it."""
@@ -68,6 +72,7 @@ class Library:
                 f'"{name[:100]}" is not a name inside {self.label}/',
                 "write the path below the templates folder",
             )
+        self.asked.add(root / name)
         # resolved, since a link may lead out of the folder, to a key file for example
         try:
             path = (root / name).resolve(strict=True)
