@@ -70,7 +70,10 @@ def explain(error: FlowpostError) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without characters that could drive a terminal; line breaks stay."""
+    """The text without secrets that were decrypted, and without what could drive a terminal; line breaks stay."""
+    from runner.redact import clean
+
+    text = clean(text)
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
 
 

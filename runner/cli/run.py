@@ -106,12 +106,24 @@ def _detail(result: NodeResult) -> str:
 def _print_json(run: Run, messages: list[Message], *, dry_run: bool) -> None:
     from runner.cli.present import as_json, message_json
 
-    answer = run.as_dict()
+    answer = {**run.as_dict(), "nodes": {name: _redacted(result) for name, result in run.nodes.items()}}
     if dry_run:
         answer["dry_run"] = True
     if messages:
         answer["messages"] = [message_json(message) for message in messages]
     click.echo(as_json(answer))
+
+
+def _redacted(result: NodeResult) -> dict[str, object]:
+    """What servers said, without any secret that it may repeat."""
+    from runner.redact import clean
+
+    told = result.as_dict()
+    if result.error is not None:
+        told["error"] = {
+            key: clean(value) if isinstance(value, str) else value for key, value in result.error.items()
+        }
+    return told
 
 
 def _print_text(run: Run, messages: list[Message], mode: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from runner.errors import FlowpostError, HeaderError, LimitError
+from runner.errors import AttachmentError, FlowpostError, HeaderError, LimitError
 from runner.mail import fields
 from runner.mail.address import from_value
 from runner.mail.attach import clean_filename, decode_base64
 from runner.mail.headers import check_header
 from runner.mail.limits import MAX_ATTACHMENTS_BYTES, MAX_HEADERS, MAX_RECIPIENTS, MAX_SUBJECT
+from runner.net.url import parse_url
 
 Pointer = tuple[str | int, ...]
 Found = tuple[Pointer, FlowpostError]
@@ -77,7 +78,12 @@ def _attachments(value: object) -> Iterator[Found]:
     for index, item in enumerate(value):
         if not isinstance(item, Mapping):
             continue
-        data, name = item.get("base64"), item.get("filename")
+        data, name, url = item.get("base64"), item.get("filename"), item.get("url")
+        if isinstance(url, str):
+            try:
+                parse_url(url)
+            except ValueError as error:
+                yield ("attachments", index, "url"), AttachmentError(str(error))
         if isinstance(data, str):
             problem = _problem(decode_base64, data, MAX_ATTACHMENTS_BYTES)
             if problem:

@@ -75,6 +75,8 @@ def test_the_project_itself_is_a_workspace_without_findings(workspace: Workspace
         ({"attachments": [{"filename": "a", "base64": "%%%"}]}, "EATTACHMENT", 9),
         ({"attachments": [{"filename": "a", "file": "../x"}]}, "EATTACHMENT", 9),
         ({"attachments": [{"filename": "a", "url": "http://127.0.0.1/x"}]}, "EBLOCKED", 9),
+        ({"attachments": [{"filename": "a", "url": "http://user:pw@10.0.0.1/x"}]}, "EATTACHMENT", 9),
+        ({"attachments": [{"filename": "a", "url": "ftp://example.com/x"}]}, "EATTACHMENT", 9),
         ({"subject": "<<trigger.bodyy.name>>"}, "ETEMPLATE", 6),
         ({"subject": "<<trigger.body.name"}, "template", 6),
         ({"credential": "marketng"}, "reference", 4),
