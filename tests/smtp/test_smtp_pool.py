@@ -144,6 +144,8 @@ async def test_leaving_the_sender_says_goodbye_everywhere() -> None:
     async with ScriptedServer() as server:
         async with Sender(guard()) as sender:
             await send_all(sender, server, numbered(20), max_connections=3)
+            # An opening that nobody needs any more is broken off, without a goodbye.
+            await until(lambda: all(lane._opener is None for lane in sender._lanes.values()))
         await until(lambda: all(connection.ended for connection in server.connections))
 
         assert [connection.commands[-1] for connection in server.connections] == ["QUIT"] * len(
