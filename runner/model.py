@@ -89,7 +89,11 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """A flow file that passed every check of ``load``. ``path`` is relative to the workspace."""
+    """A flow file that passed every check of ``load``. ``path`` is relative to the workspace.
+
+    ``sources`` are the files that it was made of, by name: itself and the templates it uses. Loaded again from
+    them it is the same flow, whatever the workspace holds by then.
+    """
 
     name: str
     path: str
@@ -98,6 +102,7 @@ class Flow:
     description: str = ""
     triggers: tuple[Trigger, ...] = ()
     body: Mapping[str, object] | None = None
+    sources: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

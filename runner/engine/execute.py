@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from runner.engine.journal import Forgetful, Journal
 from runner.engine.retry import next_delay
 from runner.engine.scope import base_scope, with_node
 from runner.errors import FlowpostError, TemplateError, TimedOut
+from runner.ledger.postponed import Postponed
 from runner.model import Event, Flow, Node, NodeResult, OnError, Retry, Run, Status
 from runner.nodes import node_type
 from runner.nodes.base import Context, NodeType, NotRehearsed, render
@@ -43,9 +45,10 @@ class Silent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """How a run is carried out: what nodes may use, who listens, and how waiting is done."""
+    """How a run is carried out: what nodes may use, who listens, how waiting is done, what is remembered."""
 
     context: Context
+    journal: Journal = field(default_factory=Forgetful)
     listener: Listener = field(default_factory=Silent)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
@@ -62,8 +65,11 @@ class Execution:
         for node in flow.nodes:
             if status is Status.FAILED or self._left_out(node):
                 result = NodeResult(status=Status.SKIPPED)
+            elif (known := self.journal.result(node)) is not None:
+                result = known
             else:
-                result = await self._node(flow, node, scope, run_id)
+                result = await self._node(node, scope, run_id)
+                await self.journal.node_ended(node, result)
             results[node.id] = result
             scope = with_node(scope, node.id, result)
             self.listener.node_ended(node, result)
@@ -74,28 +80,33 @@ class Execution:
     def _left_out(self, node: Node) -> bool:
         return self.only is not None and node.type == "smtp" and node.id != self.only
 
-    async def _node(self, flow: Flow, node: Node, scope: Mapping[str, object], run_id: str) -> NodeResult:
+    async def _node(self, node: Node, scope: Mapping[str, object], run_id: str) -> NodeResult:
         try:
             if node.id != self.only and node.when is not None and not node.when.render(scope):
                 return NodeResult(status=Status.SKIPPED)
             if node.for_each is None:
-                return await self._item(flow, node, scope, (run_id, node.id))
+                return await self._item(node, None, scope, (run_id, node.id))
             items = _items(node, node.for_each.render(scope))
         except FlowpostError as error:
             return NodeResult(status=Status.FAILED, attempts=0, error=error.as_dict())
-        done = [
-            await self._item(flow, node, {**scope, "item": item}, (run_id, node.id, str(number)))
-            for number, item in enumerate(items)
-        ]
+        done = []
+        for number, item in enumerate(items):
+            result = self.journal.result(node, number)
+            if result is None:
+                key = (run_id, node.id, str(number))
+                result = await self._item(node, number, {**scope, "item": item}, key)
+                await self.journal.item_ended(node, number, result)
+            done.append(result)
         return _gather(done)
 
     async def _item(
-        self, flow: Flow, node: Node, scope: Mapping[str, object], key: tuple[str, ...]
+        self, node: Node, number: int | None, scope: Mapping[str, object], key: tuple[str, ...]
     ) -> NodeResult:
         kind = node_type(node.type)
         retry = node.retry or kind.RETRY
         progress: dict[str, object] = {}
-        attempt = 0
+        attempt = self.journal.attempts(node, number)
+        sender = self.journal.sender(node, number, self.context.sender)
         while True:
             attempt += 1
             context = replace(
@@ -105,24 +116,31 @@ class Execution:
                 attempt=attempt,
                 attempts=retry.attempts,
                 progress=progress,
+                sender=sender,
             )
             try:
                 output = await self._attempt(kind, node, scope, context)
                 return NodeResult(status=Status.SUCCEEDED, attempts=attempt, output=output)
             except NotRehearsed:
                 return NodeResult(status=Status.SKIPPED)
+            except Postponed as later:
+                # Nothing was tried, so it does not count.
+                attempt -= 1
+                await self.journal.before_wait(node, number, attempt, later.seconds)
+                await self.sleep(later.seconds)
             except FlowpostError as error:
-                result = await self._after_failure(node, retry, attempt, error)
+                result = await self._after_failure(node, number, retry, attempt, error)
                 if result is not None:
                     return result
 
     async def _after_failure(
-        self, node: Node, retry: Retry, attempt: int, error: FlowpostError
+        self, node: Node, number: int | None, retry: Retry, attempt: int, error: FlowpostError
     ) -> NodeResult | None:
         delay = next_delay(retry, attempt, self.chance()) if error.transient else None
         if delay is None or self.context.rehearsal:
             return NodeResult(status=Status.FAILED, attempts=attempt, error=error.as_dict())
         self.listener.waiting(node, error, attempt, retry.attempts, delay)
+        await self.journal.before_wait(node, number, attempt, delay)
         await self.sleep(delay)
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,8 +34,12 @@ def load_flow(root: Path, path: Path, settings: Settings) -> Flow:
     return read_flow(root, path, settings).flow
 
 
-def read_flow(root: Path, path: Path, settings: Settings) -> LoadedFlow:
-    """As ``load_flow``, with the document, so that a later finding can say its line."""
+def read_flow(root: Path, path: Path, settings: Settings, asked: set[Path] | None = None) -> LoadedFlow:
+    """As ``load_flow``, with the document, so that a later finding can say its line.
+
+    ``asked``, when given, gains every template file that was looked for, there or not, and the templates folder
+    where that is not there: when one of them changes, the flow, or its findings, may too.
+    """
     name = relative_name(root, path)
     data = read_file(root, name, source.MAX_BYTES)
     document = source.read(data, name)
@@ -50,20 +54,28 @@ def read_flow(root: Path, path: Path, settings: Settings) -> LoadedFlow:
     findings += check_triggers(document, body)
     folder = root / settings.templates
     delimiters: Delimiters = "curly" if value.get("delimiters") == "curly" else "angle"
-    templates = Templates(folder if folder.is_dir() else None, delimiters, label=settings.templates)
+    present = folder.is_dir()
+    templates = Templates(folder if present else None, delimiters, label=settings.templates)
+    if asked is not None:
+        # The library goes on filling the set, so that a flow that cannot be built tells it as well.
+        templates.library.asked = asked
+        if not present:
+            asked.add(folder)
     compiler = Compiler(document, templates)
     nodes = build_nodes(document, compiler, base_names(body, settings.vars))
     findings += compiler.findings
     if has_errors(findings):
         raise Invalid(findings)
+    sources = _sources(root, name, data, compiler.files)
     flow = Flow(
         name=flow_name,
         path=name,
-        digest=_digest(root, data, compiler.files),
+        digest=_digest(name, sources),
         nodes=nodes,
         description=value.get("description", ""),
         triggers=build_triggers(document),
         body=value.get("body"),
+        sources=sources,
     )
     return LoadedFlow(flow, document, tidy(findings))
 
@@ -103,13 +115,19 @@ def _body(document: Document, findings: list[Diagnostic]) -> Any:
     return body
 
 
-def _digest(root: Path, data: bytes, files: Iterable[Path]) -> str:
+def _sources(root: Path, name: str, data: bytes, files: Iterable[Path]) -> dict[str, bytes]:
+    """The flow's file and each template file that it uses, by name."""
+    base = root.resolve()
+    return {name: data} | {path.relative_to(base).as_posix(): path.read_bytes() for path in sorted(files)}
+
+
+def _digest(name: str, sources: Mapping[str, bytes]) -> str:
     """The flow's content as one hash: its file, and name and content of each template file that it uses."""
     import hashlib
 
-    digest = hashlib.sha256(hashlib.sha256(data).digest())
-    base = root.resolve()
-    for path in sorted(files):
-        digest.update(hashlib.sha256(path.relative_to(base).as_posix().encode()).digest())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    digest = hashlib.sha256(hashlib.sha256(sources[name]).digest())
+    for path, data in sources.items():
+        if path != name:
+            digest.update(hashlib.sha256(path.encode()).digest())
+            digest.update(hashlib.sha256(data).digest())
     return digest.hexdigest()

@@ -1,0 +1,254 @@
+"""DBOS behind one door: its configuration, its one workflow, its queue. Nobody else imports it.
+
+A workflow is a *leg*: one stretch of a run, from its first node that has no result to its end, or to a long wait.
+What nodes did is kept in our own tables, so that DBOS only has to see to it that each leg is carried out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from runner.errors import Unavailable
+from runner.ledger.database import Database, sqlite_engine, translated
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient, DBOSConfig
+    from sqlalchemy import Connection
+
+APPLICATION = "flowpost"
+VERSION = "1"
+"""Constant: DBOS never runs what was enqueued under another version, without a word."""
+QUEUE = "runs"
+WORKFLOW = "leg"
+POLLING = 0.1
+RECOVERIES = 5
+"""How often a leg is begun again after its process died."""
+_THREADS = 16
+
+Leg = Callable[[str, int], Awaitable[None]]
+
+
+def workflow_id(run_id: str, leg: int) -> str:
+    """A leg's name among DBOS's workflows."""
+    return f"{run_id}:{leg}"
+
+
+def run_and_leg(name: str) -> tuple[str, int] | None:
+    """What ``workflow_id`` was made of, or None for a name of another kind."""
+    run_id, _, leg = name.rpartition(":")
+    return (run_id, int(leg)) if run_id and leg.isdigit() else None
+
+
+class Queue:
+    """Puts legs into the queue, inside the caller's transaction. Needs no running engine."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._client: DBOSClient | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether ``put`` may be called."""
+        return self._client is not None
+
+    def open(self) -> None:
+        """Connect; a thread's work, since DBOS takes half a second to import."""
+        from dbos import DBOSClient
+
+        close_pickle()
+        self._client = DBOSClient(
+            system_database_engine=self._database.engine,
+            serializer=serializer(),
+            application_name=APPLICATION,
+            lazy=True,
+            retry_connection_errors=False,
+        )
+
+    def put(self, connection: Connection, run_id: str, leg: int, delay: float | None = None) -> None:
+        """Enqueue a leg, to be begun after ``delay`` seconds at the earliest."""
+        from dbos import EnqueueOptions
+
+        assert self._client is not None
+        options = EnqueueOptions(
+            workflow_name=WORKFLOW,
+            queue_name=QUEUE,
+            workflow_id=workflow_id(run_id, leg),
+            app_version=VERSION,
+        )
+        if delay is not None:
+            options["delay_seconds"] = delay
+        self._client.enqueue_in_transaction(connection, options, run_id, leg)
+
+    def close(self) -> None:
+        """Let go of the client; the database's connections are not its own."""
+        if self._client is not None:
+            self._client.destroy()
+            self._client = None
+
+
+class Durable:
+    """DBOS, launched: dequeues legs and calls ``leg`` for each on the loop that launched it."""
+
+    running: ClassVar[bool] = False
+
+    def __init__(self, database: Database, owner: str, leg: Leg, concurrency: int) -> None:
+        self._database = database
+        self._owner = owner
+        self._leg = leg
+        self._concurrency = concurrency
+        self._engine: Any = None
+
+    def launch(self) -> None:
+        """Create DBOS's tables and start its threads. Must be called on the loop. Raises Unavailable."""
+        from dbos import DBOS
+
+        if Durable.running:
+            raise RuntimeError("one engine a process")
+        close_pickle()
+        quieten()
+        DBOS(config=self._config())
+        leg = self._leg
+
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RECOVERIES)
+        async def carry_out(run_id: str, number: int) -> None:
+            await leg(run_id, number)
+
+        try:
+            DBOS.launch()
+        except Exception as exc:
+            with contextlib.suppress(Exception):
+                DBOS.destroy(destroy_registry=True)
+            raise translated(exc) from exc
+        Durable.running = True
+
+    def listen(self) -> None:
+        """Make the queue known, so that legs begin. Blocks; in a thread, else DBOS takes over the loop's pool."""
+        from dbos import DBOS
+
+        DBOS.register_queue(
+            QUEUE,
+            worker_concurrency=self._concurrency,
+            polling_interval_sec=POLLING,
+            on_conflict="always_update",
+        )
+
+    def recover(self, owners: Iterable[str]) -> None:
+        """Give the legs of processes that are dead back to the queue. Blocks."""
+        from dbos import DBOS
+
+        dead = list(owners)
+        if dead:
+            # Unlike resume_workflow this keeps the count of attempts, so that a leg that kills its process
+            # ends; and it changes nothing once a living process has the leg.
+            DBOS._recover_pending_workflows(dead)
+
+    def owners(self) -> set[str]:
+        """Every process that legs under way belong to. Blocks."""
+        from dbos import DBOS
+
+        pending = DBOS.list_workflows(status="PENDING", queue_name=QUEUE, load_input=False, load_output=False)
+        return {status.executor_id for status in pending if status.executor_id}
+
+    def given_up(self) -> list[tuple[str, int]]:
+        """Legs that were begun too often and will not be again. Blocks."""
+        from dbos import DBOS
+
+        dead = DBOS.list_workflows(
+            status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", load_input=False, load_output=False, limit=1000
+        )
+        return [pair for status in dead if (pair := run_and_leg(status.workflow_id)) is not None]
+
+    def forget(self, before: float, limit: int) -> int:
+        """Delete what DBOS keeps of legs that ended before the moment ``before``. Blocks; how many it were."""
+        from datetime import UTC, datetime
+
+        from dbos import DBOS
+
+        old = DBOS.list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            completed_before=datetime.fromtimestamp(before, UTC).isoformat(),
+            limit=limit,
+            load_input=False,
+            load_output=False,
+        )
+        DBOS.delete_workflows([status.workflow_id for status in old])
+        return len(old)
+
+    def stop_dequeuing(self) -> None:
+        """Begin no more legs; those under way go on."""
+        from dbos._dbos import _get_dbos_instance
+
+        for event in _get_dbos_instance().background_thread_stop_events:
+            event.set()
+
+    async def close(self) -> None:
+        """Stop every thread of DBOS."""
+        from dbos import DBOS
+
+        if Durable.running:
+            await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+            Durable.running = False
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _config(self) -> DBOSConfig:
+        config: DBOSConfig = {
+            "name": APPLICATION,
+            "application_version": VERSION,
+            "executor_id": self._owner,
+            "serializer": serializer(),
+            "log_level": "WARNING",
+            "enable_otlp": False,
+            "max_executor_threads": _THREADS,
+            "sys_db_idle_transaction_timeout_sec": 5.0,
+            "scheduler_polling_interval_sec": 3600.0,
+            "system_database_url": self._database.url,
+        }
+        if self._database.dialect == "sqlite":
+            # What DBOS notes may be lost with the power: the leg is then carried out again over our own tables,
+            # which may not be.
+            self._engine = sqlite_engine(self._database.url, synchronous="NORMAL")
+            config["system_database_engine"] = self._engine
+        return config
+
+
+def serializer() -> Any:
+    """JSON, and nothing that can execute."""
+    from dbos import Serializer
+
+    class Json(Serializer):
+        def serialize(self, data: Any) -> str:
+            # An error is kept as its kind alone: its text could hold anything.
+            return json.dumps({"error": type(data).__name__} if isinstance(data, BaseException) else data)
+
+        def deserialize(self, serialized_data: str) -> Any:
+            return json.loads(serialized_data)
+
+        def name(self) -> str:
+            return "flowpost_json"
+
+    return Json()
+
+
+def close_pickle() -> None:
+    """Make DBOS refuse pickled values: whoever can write a row could otherwise execute code here."""
+    from dbos._serialization import DefaultSerializer
+
+    def refuse(self: object, data: object) -> Any:
+        raise Unavailable("a pickled value in the database is not read")
+
+    for name in ("serialize", "deserialize"):
+        setattr(DefaultSerializer, name, refuse)
+
+
+def quieten() -> None:
+    """Leave DBOS's log to the program's own handlers, from warnings up."""
+    logger = logging.getLogger("dbos")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    logger.setLevel(logging.WARNING)

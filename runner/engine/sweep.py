@@ -1,0 +1,140 @@
+"""The engine's rounds: show that this process lives, take over from those that don't, clear old history away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from runner.engine.durable import RECOVERIES, Durable
+from runner.engine.values import dump
+from runner.engine.versions import Versions
+from runner.errors import FlowpostError, Unavailable
+from runner.ledger.database import Database, execute, rows
+from runner.ledger.writer import Writer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+log = logging.getLogger(__name__)
+
+BEAT = 2.0
+"""Seconds between two heartbeats."""
+DEAD = 8.0
+"""Seconds without one after which a process's runs are taken over."""
+_BURY = 3600.0
+_PRUNE = 600.0
+_LEGS_KEPT = 600.0
+_BATCH = 500
+
+
+class Sweeper:
+    """Beats, takes over, gives up, prunes; each failure is logged and tried again on the next round."""
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        durable: Durable,
+        owner: str,
+        keep: float,
+        versions: Versions,
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._durable = durable
+        self._owner = owner
+        self._keep = keep
+        self._versions = versions
+        self._beaten = -1e9
+
+    @property
+    def trusted(self) -> bool:
+        """Whether nobody can think this process dead: its last beat that was written is fresh."""
+        return self._database.dialect == "sqlite" or time.monotonic() - self._beaten < DEAD - BEAT
+
+    async def beat(self) -> None:
+        """Show that this process lives."""
+        before = time.monotonic()
+        node = self._owner.partition(":")[0]
+        await self._writer.write(
+            lambda connection: execute(connection, "heartbeats.beat", owner=self._owner, node=node)
+        )
+        self._beaten = before
+
+    async def take_over(self) -> None:
+        """Give the legs of dead processes back to the queue."""
+        owners = await asyncio.to_thread(self._durable.owners)
+        others = owners - {self._owner}
+        if self._database.dialect != "sqlite" and others:
+            # On SQLite this process holds the lock, so that all others are dead.
+            living = await self._database.read(
+                lambda connection: {row["owner"] for row in rows(connection, "heartbeats.living", limit=DEAD)}
+            )
+            others -= living
+        if others:
+            log.warning("taking over the runs of %d dead process(es)", len(others))
+            await asyncio.to_thread(self._durable.recover, others)
+
+    async def give_up(self) -> None:
+        """End runs whose process died at them again and again."""
+        for run_id, leg in await asyncio.to_thread(self._durable.given_up):
+            error = FlowpostError(
+                f"given up: the process died {RECOVERIES + 1} times during this run",
+                hint="see its log; flowpost runs retry begins it again",
+            )
+            text = dump(error.as_dict())
+            await self._writer.write(_failing(run_id, leg, text))
+
+    async def prune(self) -> None:
+        """Delete runs that ended long ago, and DBOS's notes of legs that are over."""
+        while ids := await self._writer.write(self._prune_runs):
+            if len(ids) < _BATCH:
+                break
+        self._versions.pruned()
+        await self._writer.write(lambda connection: execute(connection, "runs.delete_versions"))
+        await self._writer.write(lambda connection: execute(connection, "heartbeats.bury", limit=_BURY))
+        while await asyncio.to_thread(self._durable.forget, time.time() - _LEGS_KEPT, _BATCH) == _BATCH:
+            pass
+
+    async def run(self) -> None:
+        """Do the rounds until cancelled."""
+        pruned = time.monotonic()
+        while True:
+            await asyncio.sleep(BEAT)
+            try:
+                await self.beat()
+                if self._database.dialect != "sqlite":
+                    await self.take_over()
+                await self.give_up()
+                if time.monotonic() - pruned > _PRUNE:
+                    pruned = time.monotonic()
+                    await self.prune()
+            except Unavailable as error:
+                log.warning("%s", error.message)
+            except Exception:
+                log.exception("a round of the engine failed")
+
+    async def stop(self, task: asyncio.Task[None]) -> None:
+        """End the rounds, and say so, so that nobody has to wait for the heartbeat to grow old."""
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        with contextlib.suppress(Unavailable):
+            await self._writer.write(
+                lambda connection: execute(connection, "heartbeats.leave", owner=self._owner)
+            )
+
+    def _prune_runs(self, connection: Connection) -> list[str]:
+        ids = [row["id"] for row in rows(connection, "runs.old_runs", age=self._keep, limit=_BATCH)]
+        for run_id in ids:
+            for name in ("runs.delete_results", "runs.delete_deliveries", "runs.delete_run"):
+                execute(connection, name, run_id=run_id)
+        return ids
+
+
+def _failing(run_id: str, leg: int, error: str) -> Callable[[Connection], int]:
+    return lambda connection: execute(connection, "runs.fail_run", id=run_id, leg=leg, error=error)

@@ -1,0 +1,90 @@
+"""Group commit: many small writes share one transaction, and so one fsync."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runner.errors import Unavailable
+from runner.ledger.database import Database
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+T = TypeVar("T")
+
+GROUP = 200
+"""Writes that share a transaction at most."""
+_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+
+Work = Callable[["Connection"], Any]
+
+
+class Writer:
+    """Collects writes of one loop and commits them in groups, in the order they came.
+
+    ``work`` gets a connection, must not commit, and may be called again: when one of a group fails, the
+    others are done anew, each alone.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Return what ``work`` returned, once it is on disk. Raises Unavailable, or what ``work`` raised.
+
+        The caller's cancellation does not undo the write.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain())
+        return await future
+
+    async def insist(self, work: Callable[[Connection], T]) -> T:
+        """As ``write``, but wait for a database that is away: what was done must not be forgotten."""
+        pause = _PAUSE
+        while True:
+            try:
+                return await self.write(work)
+            except Unavailable:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def close(self) -> None:
+        """Wait for the writes that were asked for."""
+        while self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+                results = await asyncio.to_thread(self._commit, [work for work, _ in group])
+                for (_, future), (value, error) in zip(group, results, strict=True):
+                    if future.done():
+                        continue
+                    if error is None:
+                        future.set_result(value)
+                    else:
+                        future.set_exception(error)
+        finally:
+            self._task = None
+
+    def _commit(self, group: list[Work]) -> list[tuple[Any, BaseException | None]]:
+        try:
+            values = self.database.write(lambda connection: [work(connection) for work in group])
+        except Unavailable as error:
+            return [(None, _own(error)) for _ in group]
+        except Exception as error:  # noqa: BLE001
+            # One of them spoilt it for all.
+            return [(None, error)] if len(group) == 1 else [self._commit([work])[0] for work in group]
+        return [(value, None) for value in values]
+
+
+def _own(error: Unavailable) -> Unavailable:
+    return Unavailable(error.message, hint=error.hint)
