@@ -49,8 +49,9 @@ async def watch(
 ) -> AsyncGenerator[frozenset[str], None]:
     """Sets of changed paths, relative to ``root``, of the files and folders named in ``folders``, for ever.
 
-    The first set is empty: watching has begun, and what is loaded from now on misses nothing. ``interval`` is in
-    seconds. Close the iterator (``contextlib.aclosing``) to end the threads behind it.
+    The first set is empty: watching has begun, and what is loaded from now on misses nothing. After a change, and
+    an ``interval`` (seconds) of peace, comes an empty set again: who loaded in the middle of a write that left the
+    old content behind looks once more. Close the iterator (``contextlib.aclosing``) to end the threads behind it.
     """
     async with contextlib.aclosing(
         Watch(root, folders, interval=interval, events=events).changes()
@@ -93,7 +94,7 @@ class Watch:
         try:
             before = await asyncio.to_thread(self._look, events, True)
             yield frozenset()
-            count = 0
+            count, echo = 0, False
             while True:
                 announced = await self._woken()
                 if announced:
@@ -103,6 +104,9 @@ class Watch:
                 now = await asyncio.to_thread(self._look, events, not announced and count % WHOLE == 0)
                 changed = now.differs(before)
                 if not changed:
+                    if echo and not announced:
+                        echo = False
+                        yield frozenset()
                     continue
                 if announced and self._loop.time() > self._poll_until:
                     self._report(self._problem)
@@ -110,6 +114,7 @@ class Watch:
                     now, events = await self._unannounced(now, events)
                 changed, before = now.differs(before), now
                 if changed:
+                    echo = True
                     yield changed
         finally:
             await asyncio.to_thread(events.close)

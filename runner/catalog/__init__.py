@@ -1,0 +1,12 @@
+"""The live flows of a service: built aside from the files, swapped whole, the last good version kept.
+
+``Catalog`` holds them, ``follow`` keeps it up with the files.
+"""
+
+from __future__ import annotations
+
+from runner.catalog.catalog import Catalog
+from runner.catalog.change import Change, Live
+from runner.catalog.follow import follow
+
+__all__ = ["Catalog", "Change", "Live", "follow"]
