@@ -22,6 +22,7 @@ _PROBLEMS = {
     "415": "Neither JSON nor a form.",
     "422": "Some files have mistakes; what they had before stays live.",
     "429": "Too many requests: see Retry-After.",
+    "431": "The headers are too large.",
     "500": "A mistake of the service.",
     "503": "Stopping, or the database cannot be reached: see Retry-After.",
 }
@@ -140,7 +141,7 @@ def _hook(hook: Hook | None = None) -> dict[str, Any]:
         "responses": {
             "200": {**_answer("The run has ended.", "Run"), "headers": applied},
             "202": _answer("The event is on disk.", "Accepted"),
-            **_problems("400", "401", "404", "405", "408", "409", "413", "415", "429", "500", "503"),
+            **_problems("400", "401", "404", "405", "408", "409", "413", "415", "429", "431", "500", "503"),
         },
     }
 

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
 BODY_SECONDS = 30.0
 """How long a body may take to arrive: one octet a second is an attack."""
 
+MAX_HEADERS = 32 * 1024
+
 ACCEPTED = "application/json, application/x-www-form-urlencoded, multipart/form-data"
 
 
 def headers_of(request: Request) -> dict[str, list[str]]:
-    """The values of each header as they came, by lower-case name."""
+    """The values of each header as they came, by lower-case name; Problem 431, for they are kept with the event."""
+    if sum(len(name) + len(value) for name, value in request.scope["headers"]) > MAX_HEADERS:
+        raise Problem(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are larger than {MAX_HEADERS:,} bytes"
+        )
     headers: dict[str, list[str]] = {}
     for name, value in request.scope["headers"]:
         headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))

@@ -113,7 +113,7 @@ def _protocol(head_seconds: float, max_connections: int) -> type[asyncio.Protoco
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
-            if self.cycle.more_body:
+            if self.cycle.more_body or self.conn.trailing_data[0]:
                 self._watch()
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -124,7 +124,9 @@ def _protocol(head_seconds: float, max_connections: int) -> type[asyncio.Protoco
             if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
                 self.transport.close()
             else:
-                self._refuse(Problem(400, "this is not HTTP/1.1, or its head is too large"))
+                self._refuse(
+                    Problem(400, "the request is not HTTP as it should be, or its head is too large")
+                )
 
         def _watch(self) -> None:
             """While no request is being answered, what comes must become one in time."""

@@ -426,6 +426,14 @@ async def test_a_key_that_is_none_is_400(key: str) -> None:
     assert service.events == []
 
 
+async def test_headers_that_are_too_large_are_431() -> None:
+    service = Service()
+    async with serving(service) as client:
+        problem(await client.post("/hooks/open", json={}, headers={"x-long": "a" * 33_000}), 431)
+
+    assert service.events == []
+
+
 async def test_two_keys_are_400() -> None:
     service = Service()
     async with serving(service) as client:

@@ -1,0 +1,176 @@
+"""The driver of schedules: looks at the clock, asks the acceptor for what is due, and remembers how far it came."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from runner.errors import Conflict, FlowpostError
+from runner.model import Flow
+from runner.triggers.base import Acceptor, Flows
+from runner.triggers.schedule import Schedule, due, next_tick, schedules_of
+
+_LOG = logging.getLogger("flowpost.schedule")
+_LOOK = 1.0
+_BACKOFF = 5.0
+# A clock that is put right by less than this has not jumped.
+_BACK = timedelta(seconds=2)
+
+
+class Marks(Protocol):
+    """Until when the ticks of each schedule are dealt with, kept over restarts."""
+
+    async def load(self) -> Mapping[str, datetime]:
+        """By a schedule's identity."""
+        ...
+
+    async def save(self, marks: Mapping[str, datetime]) -> None:
+        """Keep ``marks``, all there are."""
+        ...
+
+
+class FileMarks:
+    """Marks in one JSON file, written whole. A file that cannot be read has none: nothing is caught up then."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def load(self) -> Mapping[str, datetime]:
+        """By a schedule's identity."""
+        return await asyncio.to_thread(self._load)
+
+    async def save(self, marks: Mapping[str, datetime]) -> None:
+        """Replace the file; an OSError is logged, since a full disk must stop no schedule."""
+        await asyncio.to_thread(self._save, dict(marks))
+
+    def _load(self) -> dict[str, datetime]:
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            marks = {str(name): datetime.fromisoformat(text) for name, text in found.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            _LOG.warning(
+                "%s cannot be read, so nothing is caught up: %s", self._path.name, type(error).__name__
+            )
+            return {}
+        return {name: time for name, time in marks.items() if time.tzinfo is not None}
+
+    def _save(self, marks: dict[str, datetime]) -> None:
+        text = json.dumps({name: time.isoformat() for name, time in sorted(marks.items())}, indent=1)
+        aside = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with aside.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(self._path)
+        except OSError as error:
+            _LOG.warning("%s cannot be written: %s", self._path.name, error.strerror)
+
+
+def utc_now() -> datetime:
+    """The machine's clock."""
+    return datetime.now(UTC)
+
+
+class Clockwork:
+    """Fires the schedules of the live flows.
+
+    Each machine looks for itself; that a tick fires once is the acceptor's doing, by the tick's key. So a clock
+    put back fires what it shows again and changes nothing, and one put forward is like a service that was down.
+    """
+
+    def __init__(
+        self,
+        flows: Flows,
+        accept: Acceptor,
+        marks: Marks,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._flows = flows
+        self._accept = accept
+        self._marks = marks
+        self._clock = clock
+        self._sleep = sleep
+        self._of: Mapping[str, Flow] | None = None
+        self._schedules: list[Schedule] = []
+        self._done: dict[str, datetime] = {}
+        self._next: dict[str, datetime | None] = {}
+        self._loaded = False
+
+    async def run(self) -> None:
+        """Fire until cancelled."""
+        while True:
+            try:
+                pause = await self.turn()
+            except FlowpostError as error:
+                _LOG.warning("schedules wait: %s", error.message)
+                pause = _BACKOFF
+            await self._sleep(pause)
+
+    async def turn(self) -> float:
+        """Fire what is due now; the seconds until the next look, one at most. Raises nothing for a failed tick."""
+        now = self._clock().astimezone(UTC)
+        await self._look_at_flows(now)
+        pause = _LOOK
+        for schedule in self._schedules:
+            name = schedule.identity
+            if now < self._done[name] - _BACK:
+                self._done[name] = now
+                self._plan(schedule)
+            upcoming = self._next[name]
+            if upcoming is not None and upcoming <= now and not await self._fire(schedule, now):
+                pause = _BACKOFF
+            elif (upcoming := self._next[name]) is not None:
+                pause = min(pause, max(0.01, (upcoming - now).total_seconds()))
+        return pause
+
+    async def _look_at_flows(self, now: datetime) -> None:
+        flows = self._flows()
+        if flows is self._of:
+            return
+        schedules = [schedule for flow in flows.values() for schedule in schedules_of(flow)]
+        if not self._loaded:
+            kept = await self._marks.load()
+            self._done = {name: min(time.astimezone(UTC), now) for name, time in kept.items()}
+            self._loaded = True
+        names = {schedule.identity for schedule in schedules}
+        fresh = names - self._done.keys()
+        gone = self._done.keys() - names
+        # A new schedule has missed nothing: a flow that is merged at ten does not send its mail of eight.
+        self._done = {name: self._done.get(name, now) for name in names}
+        self._schedules, self._of = schedules, flows
+        for schedule in schedules:
+            self._plan(schedule)
+        if fresh or gone:
+            await self._marks.save(self._done)
+
+    async def _fire(self, schedule: Schedule, now: datetime) -> bool:
+        """Fire what is due; False when something is left to be tried again."""
+        for tick in due(schedule, self._done[schedule.identity], now):
+            try:
+                await self._accept(schedule.flow, schedule.event(tick), schedule.key(tick))
+            except Conflict:
+                # Another machine, with another version of the flow, was first.
+                _LOG.info("the tick %s has fired with another body", schedule.key(tick))
+            except FlowpostError as error:
+                _LOG.warning("the tick %s is not accepted yet: %s", schedule.key(tick), error.message)
+                return False
+            self._done[schedule.identity] = tick
+        self._done[schedule.identity] = now
+        self._plan(schedule)
+        await self._marks.save(self._done)
+        return True
+
+    def _plan(self, schedule: Schedule) -> None:
+        self._next[schedule.identity] = next_tick(schedule.cron, schedule.zone, self._done[schedule.identity])
