@@ -62,9 +62,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def workspace(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> object:
+def workspace(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> object:
     """An empty workspace with a key of its own."""
     from workspace import Workspace
 

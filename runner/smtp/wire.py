@@ -244,7 +244,8 @@ class Wire(asyncio.Protocol):
 
     def _end(self, why: str) -> None:
         self._fail(why)
-        if self._transport is not None:
+        # Python 3.11.2's TLS transports raise when they are aborted after their end.
+        if self._transport is not None and not self._ended.done():
             self._transport.abort()
 
     def _fail(self, why: str) -> None:

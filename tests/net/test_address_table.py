@@ -219,6 +219,7 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
 
 def test_most_of_what_must_be_refused_is_let_through_by_the_standard_library() -> None:
     """Why the table exists; when this fails, look whether it still has to."""
-    hidden = [V6("64:ff9b::7f00:1"), V6("2002:7f00:1::"), V4("168.63.129.16"), V6("2606:4700::5efe:7f00:1")]
+    # 2002:7f00:1:: is left out: what is_global says of 6to4 changed between Python's patch releases.
+    hidden = [V6("64:ff9b::7f00:1"), V4("168.63.129.16"), V6("2606:4700::5efe:7f00:1")]
 
     assert [address for address in hidden if address.is_global and not is_public(str(address))] == hidden
