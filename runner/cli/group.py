@@ -47,6 +47,9 @@ class Verbs(click.Group):
 @click.pass_context
 def cli(ctx: click.Context, directory: str) -> None:
     """E-mail from your own SMTP server, from YAML flows in Git."""
+    import os
     from pathlib import Path
 
     ctx.obj = Path(directory)
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False

@@ -229,3 +229,23 @@ def test_hostile_text_in_a_file_cannot_drive_the_terminal(ready: Workspace) -> N
     answer = ready.call("validate")
 
     assert "\x1b" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+def test_a_terminal_gets_colour_unless_no_color_is_set(ready: Workspace, no_color: bool) -> None:
+    import os
+    import pty
+    import subprocess
+    import sys
+
+    ready.flow("flow", mail(to="nobody"))
+    environ = {**os.environ, **ready.environ, **({"NO_COLOR": "1"} if no_color else {})}
+    reader, writer = pty.openpty()
+    command = [sys.executable, "-m", "runner", "validate"]
+    subprocess.run(command, cwd=ready.root, env=environ, stdout=writer, stderr=writer, timeout=60)
+    os.close(writer)
+    shown = os.read(reader, 65536).decode()
+    os.close(reader)
+
+    assert "error:" in shown
+    assert ("\x1b[" in shown) is not no_color
