@@ -177,7 +177,8 @@ class Catalog:
 
     def _list(self) -> Listing:
         listing = self._folder.list(expected=bool(self._served))
-        missing = [path for path in self._served if path not in listing.paths and not listing.hides(path)]
+        there = set(listing.paths)
+        missing = [path for path in self._served if path not in there and not listing.hides(path)]
         if missing or (listing.fault and self._served):
             time.sleep(self.patience)
             listing = self._folder.list(expected=bool(self._served))
@@ -218,9 +219,10 @@ class Catalog:
     def _load(self, listing: Listing, used: Settings) -> tuple[Entries, int]:
         """The entry of each file, and how many had to be loaded."""
         known = self._entries.get(_key(used), {})
-        seen: dict[Path, str] = {}
+        templates: dict[str, str] | None = None
+        seen: dict[str, str] = {}
 
-        def look(path: Path) -> str:
+        def look(path: str) -> str:
             if path not in seen:
                 seen[path] = self._marks.of(path)
             return seen[path]
@@ -230,7 +232,10 @@ class Catalog:
         for path in listing.paths:
             entry = known.get(path)
             if entry is None or not entry.fresh(look):
-                entry = load_entry(self.root, path, used, self._marks)
+                if templates is None:
+                    found = scan(self.root, (used.templates,), self._marks).files
+                    templates = {f"{self.root}/{name}": mark for name, mark in found.items()}
+                entry = load_entry(self.root, path, used, self._marks, templates)
                 loads += 1
             entries[path] = entry
         self._entries[_key(used)] = entries

@@ -10,7 +10,7 @@ from pathlib import Path
 from runner.diagnostic import Diagnostic, Invalid
 from runner.load import LoadedFlow, read_flow
 from runner.model import Settings
-from runner.watch import Marks
+from runner.watch import ABSENT, Marks
 
 _LOG = logging.getLogger("flowpost.catalog")
 _TRIES = 3
@@ -23,27 +23,32 @@ class Entry:
     path: str
     loaded: LoadedFlow | None
     findings: tuple[Diagnostic, ...]
-    marks: Mapping[Path, str]
+    marks: Mapping[str, str]
 
-    def fresh(self, mark_of: Callable[[Path], str]) -> bool:
+    def fresh(self, mark_of: Callable[[str], str]) -> bool:
         """Whether nothing that it was made from has changed since."""
         return all(mark_of(path) == mark for path, mark in self.marks.items())
 
 
-def load_entry(root: Path, path: str, settings: Settings, marks: Marks) -> Entry:
-    """Load the flow file at ``path``; never raises.
+def load_entry(
+    root: Path, path: str, settings: Settings, marks: Marks, templates: Mapping[str, str]
+) -> Entry:
+    """Load the flow file at ``path``; never raises. ``templates`` are marks of template files, taken a moment ago.
 
     A file that changes while it is read is read again: the marks are taken before and compared after, so that what
     is kept was made from what the marks say.
     """
     asked: set[Path] = set()
-    before: dict[Path, str] = {}
+    own = str(root / path)
+    before: dict[str, str] = {}
     for _ in range(_TRIES):
-        before = {file: marks.of(file) for file in {root / path, *asked}}
+        before = {name: marks.of(name) for name in (own, *map(str, asked))}
         loaded, findings = _load(root, path, settings, asked)
-        if before == {file: marks.of(file) for file in {root / path, *asked}}:
+        after = {name: marks.of(name) for name in (own, *map(str, asked))}
+        if all((before.get(name) or templates.get(name, ABSENT)) == mark for name, mark in after.items()):
             break
-    return Entry(path, loaded, findings, before)
+        after = {**after, **before}
+    return Entry(path, loaded, findings, after)
 
 
 def _load(

@@ -24,13 +24,7 @@ class Candidate:
 
 def owners(flows: Mapping[str, Flow]) -> dict[Claim, str]:
     """The path of the file that has each name and webhook path among ``flows``."""
-    held: dict[Claim, str] = {}
-    for flow in flows.values():
-        held[("flow name", flow.name)] = flow.path
-        for trigger in flow.triggers:
-            if trigger.type == "webhook":
-                held[("webhook path", str(trigger.params.get("path")))] = flow.path
-    return held
+    return {claim: flow.path for flow in flows.values() for claim in _claims(flow)}
 
 
 def settle(
@@ -61,7 +55,7 @@ def settle(
 def _contested(left: Mapping[str, Sequence[LoadedFlow]]) -> dict[Claim, list[str]]:
     claims: dict[Claim, list[str]] = {}
     for path, versions in left.items():
-        for claim, _, _ in _claims(versions[0]):
+        for claim in _claims(versions[0].flow):
             claims.setdefault(claim, []).append(path)
     return {claim: paths for claim, paths in claims.items() if len(paths) > 1}
 
@@ -71,7 +65,7 @@ def _findings(claim: Claim, versions: Mapping[str, LoadedFlow]) -> Iterator[Diag
     places = {
         path: (line, column)
         for path, loaded in versions.items()
-        for found, line, column in _claims(loaded)
+        for found, line, column in _places(loaded)
         if found == claim
     }
     for path, (line, column) in places.items():
@@ -80,7 +74,14 @@ def _findings(claim: Claim, versions: Mapping[str, LoadedFlow]) -> Iterator[Diag
         yield Diagnostic(path, line, column, message, "duplicate")
 
 
-def _claims(loaded: LoadedFlow) -> Iterator[tuple[Claim, int, int]]:
+def _claims(flow: Flow) -> Iterator[Claim]:
+    yield "flow name", flow.name
+    for trigger in flow.triggers:
+        if trigger.type == "webhook":
+            yield "webhook path", str(trigger.params.get("path"))
+
+
+def _places(loaded: LoadedFlow) -> Iterator[tuple[Claim, int, int]]:
     place = loaded.document.at(("name",))
     yield ("flow name", loaded.flow.name), place.line, place.column
     for webhook, position in webhook_paths(loaded.document):

@@ -90,10 +90,10 @@ def flow_files(root: Path, folder: str) -> Iterator[str | Diagnostic]:
             if entry.name.startswith("."):
                 continue
             is_flow = entry.name.endswith(_SUFFIXES) and not entry.name.endswith(_TESTS)
-            is_folder = Path(entry.path).is_dir()
+            is_folder = _is_folder(entry)
             if not is_flow and not is_folder:
                 continue
-            real = _real(Path(entry.path)) if entry.is_symlink() else base
+            real = _real(Path(entry.path)) if entry.is_symlink() else None
             if real is not None and not real.is_relative_to(base):
                 yield Diagnostic(
                     inner, 1, 1, "the link leads out of the workspace and is not followed", "yaml"
@@ -114,6 +114,13 @@ def flow_files(root: Path, folder: str) -> Iterator[str | Diagnostic]:
         )
         return
     yield from walk(folder.strip("/"))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a circle
+        return False
 
 
 def _real(path: Path) -> Path | None:

@@ -48,7 +48,7 @@ class Marks:
         """
         name = os.fspath(path)
         try:
-            status = Path(name).stat()
+            status = os.stat(name)  # noqa: PTH116  (a Path costs more than the stat, and this is done for every file)
         except (OSError, ValueError) as error:
             self._known.pop(name, None)
             return _refused(error)
