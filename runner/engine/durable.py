@@ -84,6 +84,14 @@ class Queue:
             options["delay_seconds"] = delay
         self._client.enqueue_in_transaction(connection, options, run_id, leg)
 
+    def register(self, concurrency: int) -> None:
+        """Create DBOS's tables and the queue, of which each process carries ``concurrency`` legs at a time."""
+        from dbos import DBOS
+
+        assert self._client is not None
+        DBOS.migrate(self._database.url)
+        self._client.register_queue(QUEUE, worker_concurrency=concurrency, polling_interval_sec=POLLING)
+
     def close(self) -> None:
         """Let go of the client; the database's connections are not its own."""
         if self._client is not None:
@@ -96,15 +104,14 @@ class Durable:
 
     running: ClassVar[bool] = False
 
-    def __init__(self, database: Database, owner: str, leg: Leg, concurrency: int) -> None:
+    def __init__(self, database: Database, owner: str, leg: Leg) -> None:
         self._database = database
         self._owner = owner
         self._leg = leg
-        self._concurrency = concurrency
         self._engine: Any = None
 
     def launch(self) -> None:
-        """Create DBOS's tables and start its threads. Must be called on the loop. Raises Unavailable."""
+        """Start DBOS's threads; the queue must be registered. Must be called on the loop. Raises Unavailable."""
         from dbos import DBOS
 
         if Durable.running:
@@ -125,17 +132,6 @@ class Durable:
                 DBOS.destroy(destroy_registry=True)
             raise translated(exc) from exc
         Durable.running = True
-
-    def listen(self) -> None:
-        """Make the queue known, so that legs begin. Blocks; in a thread, else DBOS takes over the loop's pool."""
-        from dbos import DBOS
-
-        DBOS.register_queue(
-            QUEUE,
-            worker_concurrency=self._concurrency,
-            polling_interval_sec=POLLING,
-            on_conflict="always_update",
-        )
 
     def recover(self, owners: Iterable[str]) -> None:
         """Give the legs of processes that are dead back to the queue. Blocks."""

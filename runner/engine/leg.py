@@ -15,6 +15,7 @@ from runner.engine.values import dump, load_event, load_result
 from runner.engine.versions import Versions
 from runner.errors import FlowpostError
 from runner.ledger.database import execute, first, rows
+from runner.ledger.deliveries import Deliveries
 from runner.ledger.writer import Writer
 from runner.model import Node, NodeResult, Run, Status
 from runner.nodes.base import Context, Sender
@@ -43,15 +44,6 @@ class Abandoned(Exception):
     """The run is no longer this leg's: it was cancelled, or another process has taken it over."""
 
 
-SenderOf = Callable[[str, Node, int | None, Sender], Sender]
-"""Who sends: from the run's id, the node, the item and the sender beneath."""
-
-
-def bare_sender(run_id: str, node: Node, number: int | None, sender: Sender) -> Sender:
-    """The sender as it is."""
-    return sender
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """What every leg of a process works with."""
@@ -61,7 +53,7 @@ class Desk:
     queue: Queue
     versions: Versions
     context: Context
-    sender_of: SenderOf = bare_sender
+    deliveries: Deliveries
     listener: Listener = field(default_factory=Silent)
     draining: Callable[[], bool] = lambda: False
 
@@ -162,7 +154,14 @@ class LegJournal:
 
     def sender(self, node: Node, number: int | None, sender: Sender) -> Sender:
         """The one that keeps the ledger."""
-        return self._desk.sender_of(self._run_id, node, number, sender)
+        return self._desk.deliveries.sender(
+            sender,
+            run_id=self._run_id,
+            node=node.id,
+            item=number,
+            resend=node.params.get("on_unknown") == "resend",
+            known=not self.fresh,
+        )
 
     async def node_ended(self, node: Node, result: NodeResult) -> None:
         """Write the result, and stop here when the process is to end."""

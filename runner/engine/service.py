@@ -19,7 +19,9 @@ from runner.engine.sweep import Sweeper
 from runner.engine.values import dump_event, fingerprint
 from runner.engine.versions import Versions
 from runner.errors import Conflict, Unavailable
+from runner.ledger.budgets import Budgets
 from runner.ledger.database import Database, first
+from runner.ledger.deliveries import Deliveries, Unwatched, Watcher
 from runner.ledger.lock import FileLock
 from runner.ledger.writer import Writer
 from runner.model import Accepted, Event, Flow, Run
@@ -42,7 +44,8 @@ Ended = Callable[[Run], None]
 class Engine:
     """Accepts events and carries out their runs, as an async context manager on one loop; one a process.
 
-    ``context`` is what nodes use, with the pool's sender; ``ended`` is told of each run that ended here.
+    ``context`` is what nodes use, with the pool's sender; ``ended`` is told of each run that ended here,
+    ``listener`` of each node, ``watcher`` of each message.
     Entering it raises Unavailable when the database cannot be reached, and ConfigurationError when another
     process has the SQLite file.
     """
@@ -55,6 +58,7 @@ class Engine:
         concurrency: int = CONCURRENCY,
         keep: float = KEEP,
         listener: Listener | None = None,
+        watcher: Watcher | None = None,
         ended: Ended = lambda run: None,
     ) -> None:
         self.database = Database(context.settings.database, context.root)
@@ -64,8 +68,17 @@ class Engine:
         self.versions = Versions(self.database, context.settings)
         self.runs = History(self.database, self.writer, self.queue)
         self._lock = None if self.database.file is None else FileLock(self.database.file)
+        self.budgets = Budgets(self.database)
+        deliveries = Deliveries(
+            writer=self.writer,
+            owner=self.owner,
+            turn=self.budgets.turn,
+            trusted=lambda: self._sweeper.trusted,
+            watcher=watcher or Unwatched(),
+        )
         self._desk = Desk(
             owner=self.owner,
+            deliveries=deliveries,
             writer=self.writer,
             queue=self.queue,
             versions=self.versions,
@@ -73,8 +86,9 @@ class Engine:
             listener=listener or Silent(),
             draining=lambda: self.draining,
         )
-        self._durable = Durable(self.database, self.owner, self._leg, concurrency)
+        self._durable = Durable(self.database, self.owner, self._leg)
         self._sweeper = Sweeper(self.database, self.writer, self._durable, self.owner, keep, self.versions)
+        self._concurrency = concurrency
         self._ended = ended
         self._waiters: dict[str, list[asyncio.Future[Run]]] = {}
         self._legs: set[asyncio.Task[object]] = set()
@@ -90,12 +104,14 @@ class Engine:
             await asyncio.to_thread(self.database.migrate)
             stack.callback(self.queue.close)
             await asyncio.to_thread(self.queue.open)
+            # Before DBOS's threads look for queues: they look once a second.
+            await asyncio.to_thread(self.queue.register, self._concurrency)
             stack.push_async_callback(self.writer.close)
+            stack.push_async_callback(self.budgets.close)
             await self._sweeper.beat()
             stack.push_async_callback(self._durable.close)
             self._durable.launch()
             await self._sweeper.take_over()
-            await asyncio.to_thread(self._durable.listen)
             sweeping = asyncio.create_task(self._sweeper.run())
             stack.push_async_callback(self._sweeper.stop, sweeping)
             self._stack = stack.pop_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import Unavailable
@@ -33,6 +34,8 @@ class Writer:
         self.database = database
         self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
         self._task: asyncio.Task[None] | None = None
+        # A thread of its own: commits must not queue behind whatever else the loop's threads do.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Return what ``work`` returned, once it is on disk. Raises Unavailable, or what ``work`` raised.
@@ -59,12 +62,14 @@ class Writer:
         """Wait for the writes that were asked for."""
         while self._task is not None:
             await asyncio.shield(self._task)
+        self._thread.shutdown(wait=False)
 
     async def _drain(self) -> None:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-                results = await asyncio.to_thread(self._commit, [work for work, _ in group])
+                works = [work for work, _ in group]
+                results = await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, works)
                 for (_, future), (value, error) in zip(group, results, strict=True):
                     if future.done():
                         continue
