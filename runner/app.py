@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +16,10 @@ from runner.load import find_workspace, load_flow, load_flows, load_settings
 from runner.model import Flow, Settings
 
 if TYPE_CHECKING:
+    from runner.net.guard import Guard
     from runner.nodes.base import Context, Credentials
     from runner.secret.store import CredentialStore
+    from runner.serve.service import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,12 @@ class App:
 
     @asynccontextmanager
     async def context(
-        self, *, credentials: Credentials | None = None, allow: tuple[str, ...] = (), rehearsal: bool = False
+        self,
+        *,
+        credentials: Credentials | None = None,
+        allow: tuple[str, ...] = (),
+        rehearsal: bool = False,
+        guard: Guard | None = None,
     ) -> AsyncIterator[Context]:
         """What nodes use, wired: guard, http client, pool, credentials. ``allow`` opens the guard further."""
         from runner.net.guard import Guard
@@ -66,7 +73,7 @@ class App:
         from runner.nodes.base import Context
         from runner.smtp.pool import Sender
 
-        guard = Guard((*self.settings.network_allow, *allow))
+        guard = guard or Guard((*self.settings.network_allow, *allow))
         async with HttpClient(guard) as http, Sender(guard) as sender:
             yield Context(
                 key=(self.settings.workspace,),
@@ -79,6 +86,55 @@ class App:
                 sender=sender,
                 rehearsal=rehearsal,
             )
+
+    @asynccontextmanager
+    async def service(self, *, node: str | None = None, drain: float = 30.0) -> AsyncIterator[Service]:
+        """The service, wired and ready to run; its endpoint is bound and its flows are loaded.
+
+        Raises ConfigurationError for a port that is taken or a database that another process holds, Unavailable
+        for a database that cannot be reached.
+        """
+        import asyncio
+
+        from runner.catalog import Catalog
+        from runner.engine.service import Engine
+        from runner.net.guard import Guard
+        from runner.secret.store import CredentialStore
+        from runner.serve.metrics import Metrics
+        from runner.serve.narrate import Narrator
+        from runner.serve.service import Service
+        from runner.web.server import bind
+
+        settings, metrics = self.settings, Metrics()
+        guard = Guard(settings.network_allow)
+        store = CredentialStore(
+            self.root, settings.secrets, settings.workspace, self.environ, keep_last_good=True
+        )
+        catalog = Catalog(self.root, settings, self.environ)
+        narrator = Narrator(metrics)
+        with bind(settings) as listener:
+            await asyncio.to_thread(catalog.reload)
+            async with (
+                self.context(credentials=StoredCredentials(store), guard=guard) as context,
+                Engine(
+                    context, node=node, listener=narrator, watcher=metrics, ended=narrator.run_ended
+                ) as engine,
+            ):
+
+                def use(changed: Settings) -> None:
+                    guard.follow(changed.network_allow)
+                    engine.use(replace(context, settings=changed))
+
+                yield Service(
+                    catalog=catalog,
+                    engine=engine,
+                    store=store,
+                    metrics=metrics,
+                    listener=listener,
+                    use=use,
+                    drain=drain,
+                )
+            catalog.close()
 
     def _flow_path(self, name: str) -> Path | None:
         candidates = [self.root / self.settings.flows / f"{name}{suffix}" for suffix in (".yaml", ".yml")]

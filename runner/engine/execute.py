@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from runner.current import about
 from runner.engine.journal import Forgetful, Journal
 from runner.engine.retry import next_delay
 from runner.engine.scope import base_scope, with_node
@@ -59,6 +60,10 @@ class Execution:
 
         With ``only``, that smtp node runs whatever its ``when`` says, and no other smtp node does.
         """
+        with about(run=run_id, flow=flow.name):
+            return await self._run(flow, event, run_id)
+
+    async def _run(self, flow: Flow, event: Event, run_id: str) -> Run:
         scope = base_scope(flow, event, run_id, self.context.settings.vars)
         results: dict[str, NodeResult] = {}
         status = Status.SUCCEEDED
@@ -68,11 +73,13 @@ class Execution:
             elif (known := self.journal.result(node)) is not None:
                 result = known
             else:
-                result = await self._node(node, scope, run_id)
-                await self.journal.node_ended(node, result)
+                with about(node=node.id):
+                    result = await self._node(node, scope, run_id)
+                    await self.journal.node_ended(node, result)
             results[node.id] = result
             scope = with_node(scope, node.id, result)
-            self.listener.node_ended(node, result)
+            with about(node=node.id):
+                self.listener.node_ended(node, result)
             if result.status is Status.FAILED and node.on_error is OnError.STOP:
                 status = Status.FAILED
         return Run(id=run_id, flow=flow.name, status=status, nodes=results)

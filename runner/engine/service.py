@@ -8,6 +8,7 @@ import socket
 import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from runner.engine.durable import Durable, Queue
@@ -121,6 +122,10 @@ class Engine:
         if not self.draining:
             await self.drain(0.0)
         await self._stack.aclose()
+
+    def use(self, context: Context) -> None:
+        """Give nodes that begin from now on another context: the settings have changed."""
+        self._desk = replace(self._desk, context=context)
 
     async def accept(
         self, flow: Flow, event: Event, *, key: str | None = None, origin: str | None = None

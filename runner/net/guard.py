@@ -41,6 +41,14 @@ class Guard:
         for entry in allow:
             self._allow(entry)
 
+    def follow(self, allow: Sequence[str]) -> None:
+        """Let through what ``allow`` names from now on, and nothing else; open connections stay.
+
+        Raises ConfigurationError, and then nothing has changed.
+        """
+        fresh = Guard(allow, self._resolver)
+        self._networks, self._names = fresh._networks, fresh._names
+
     async def connect(self, host: str, port: int, *, timeout: float) -> socket.socket:  # noqa: ASYNC109
         """Connect to ``host`` and return a non-blocking TCP socket; ``timeout`` is seconds, for everything.
 

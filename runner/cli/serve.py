@@ -1,0 +1,67 @@
+"""``flowpost serve``: the service."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from runner.cli.boundary import OK
+
+
+@click.command(
+    "serve",
+    short_help="Run the service: webhooks, schedules, files, hot reload.",
+    epilog="""\b
+Example:
+  flowpost serve
+  FLOWPOST_DATABASE=postgresql://flowpost@db/flowpost flowpost serve --node a
+""",
+)
+@click.option("--node", metavar="NAME", help="This machine's name in the history; default: its host name.")
+@click.option("--drain", metavar="SECONDS", type=click.FloatRange(0, 3600), default=30.0, show_default=True,
+              help="How long running nodes may take to finish after SIGTERM.")  # fmt: skip
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), help="Default: text on a terminal, else json."
+)
+@click.pass_obj
+def command(directory: Path, node: str | None, drain: float, log_format: str | None) -> int:
+    """Watch the workspace, take webhooks, fire schedules and files, and work off runs, until SIGTERM.
+
+    SIGTERM drains: no new events, running nodes finish, exit code 0; a second one makes it short.
+    SIGHUP loads everything anew.
+    """
+    import asyncio
+
+    from runner.app import App
+    from runner.serve.logs import configure
+
+    app = App.open(directory, os.environ)
+    configure(sys.stderr, form=log_format)
+    asyncio.run(_serve(app, node, drain))
+    return OK
+
+
+async def _serve(app: object, node: str | None, drain: float) -> None:
+    import logging
+
+    from runner.app import App
+
+    assert isinstance(app, App)
+    log = logging.getLogger("flowpost.serve")
+    async with app.service(node=node, drain=drain) as service:
+        for finding in service.catalog.findings:
+            log.log(logging.ERROR if finding.severity == "error" else logging.WARNING, "%s", finding)
+
+        def ready(address: str) -> None:
+            log.info(
+                "serving %d flows of workspace %s at %s",
+                len(service.catalog.flows()),
+                app.settings.workspace,
+                address,
+            )
+
+        await service.run(ready)
+    log.info("stopped")
