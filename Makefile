@@ -26,7 +26,7 @@ floors: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 tests: $(VENV)/.dev
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/startup.py
