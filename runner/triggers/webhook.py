@@ -95,7 +95,7 @@ def idempotency_key(hook: Hook, credential: WebhookCredential | None, headers: H
         if not values:
             continue
         key = values[0].strip()
-        if len(key) > 1 and key[0] == key[-1] == '"':
+        if len(key) > 2 and key[0] == key[-1] == '"':
             key = key[1:-1]
         if len(values) > 1 or not _KEY.fullmatch(key):
             raise BadBody(f"the header {name} is not one key of 1 to {MAX_KEY} visible ASCII characters")

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from runner.triggers.webhook import Hook
+from runner.triggers.webhook import MAX_KEY, Hook
 from runner.web.problem import MEDIA_TYPE
 
 _PROBLEMS = {
@@ -28,6 +28,7 @@ _PROBLEMS = {
 }
 _RETRY = {"retry-after": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 _TEXT = {"type": "string"}
+_KEY = {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$"}
 _NUMBER = {"type": "integer", "minimum": 1}
 _LOADED = {
     "flows": {"type": "integer", "minimum": 0, "description": "How many flows are live."},
@@ -114,8 +115,10 @@ def _base() -> dict[str, Any]:
 def _hook(hook: Hook | None = None) -> dict[str, Any]:
     schema: Any = {} if hook is None or hook.flow.body is None else hook.flow.body
     parameters = [
-        _header("Idempotency-Key", "1 to 255 visible characters: a repeat returns the first run."),
-        _header("Prefer", "wait=N answers with the run's result if it ends within N seconds (at most 60)."),
+        _header("Idempotency-Key", "A repeat returns the first run.", _KEY),
+        _header(
+            "Prefer", "wait=N answers with the run's result if it ends in N seconds (at most 60).", _TEXT
+        ),
     ]
     security: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"signature": []}]
     if hook is None:
@@ -128,7 +131,7 @@ def _hook(hook: Hook | None = None) -> dict[str, Any]:
     }
     contents = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
     kinds = contents if hook is None or hook.flow.body is None else contents[:1]
-    form = {"type": "object", "additionalProperties": _TEXT}
+    form = {"type": "object"}
     return {
         "operationId": "hook" if hook is None else f"hook {hook.path}",
         "summary": "Start a flow",
@@ -146,8 +149,8 @@ def _hook(hook: Hook | None = None) -> dict[str, Any]:
     }
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "description": description, "schema": _TEXT}
+def _header(name: str, description: str, schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": description, "schema": schema}
 
 
 @cache

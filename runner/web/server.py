@@ -35,8 +35,12 @@ def server_config(
     max_connections: int = MAX_CONNECTIONS,
 ) -> Config:
     """How ``app`` is served: HTTP/1.1 at the address of the settings, nothing logged but errors, no signals."""
+    import logging
+
     from uvicorn import Config
 
+    # It warns of each odd octet of a form: a stranger could fill the log.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     return Config(
         app,
         host=settings.http_host,
