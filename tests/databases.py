@@ -31,3 +31,12 @@ def database_url(request: pytest.FixtureRequest) -> str:
     server = request.getfixturevalue("postgresql")
     assert isinstance(server, postgres.Postgres)
     return server.fresh()
+
+
+@pytest.fixture(autouse=True)
+def _no_process_left() -> Iterator[None]:
+    yield
+    import sys
+
+    if (durable := sys.modules.get("durable")) is not None:
+        durable.end_all()

@@ -54,6 +54,18 @@ async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
             await asyncio.sleep(0.02)
 
 
+LIVING: list[subprocess.Popen[bytes]] = []
+
+
+def end_all() -> None:
+    """Whatever a test that failed has left."""
+    while LIVING:
+        process = LIVING.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 class Process:
     """A service of its own: accepts ``keys`` of ``flow``, says so line by line, and goes on until it is ended."""
 

@@ -66,6 +66,18 @@ class Deliveries:
     turn: Callable[[SmtpCredential], Awaitable[None]] = at_once
     trusted: Callable[[], bool] = lambda: True
     watcher: Watcher = field(default_factory=Unwatched)
+    _gates: dict[tuple[str, str, int], asyncio.Semaphore] = field(default_factory=dict)
+
+    def gate(self, credential: SmtpCredential) -> asyncio.Semaphore:
+        """How many intents a credential may have: what stands behind them at a crash is unknown, so that nobody
+        declares one to wait for a connection then. Each connection has one on its way and one right behind.
+        """
+        key = (
+            credential.workspace,
+            credential.name,
+            credential.max_connections * max(2, credential.chunking),
+        )
+        return self._gates.setdefault(key, asyncio.Semaphore(key[2]))
 
     def sender(
         self, carrier: Carrier, *, run_id: str, node: str, item: int | None, resend: bool, known: bool
@@ -115,18 +127,22 @@ class LedgerSender:
                 raise unknown()
             if settled is not None:
                 return settled
-        await self._ledger.turn(credential)
-        if not self._ledger.trusted():
-            raise Postponed(_AWAY)
-        self._known = True
-        owner = f"{self._ledger.owner}#{next(_NUMBERS)}"
-        begun = await self._write(lambda connection: self._begin(connection, credential.name, owner, wanted))
-        if isinstance(begun, Held):
-            raise unknown()
-        if isinstance(begun, Outcome):
-            return begun
-        replies, todo = begun
-        return await self._carry(credential, replace(envelope, recipients=todo), data, owner, replies, wanted)
+        async with self._ledger.gate(credential):
+            await self._ledger.turn(credential)
+            if not self._ledger.trusted():
+                raise Postponed(_AWAY)
+            self._known = True
+            owner = f"{self._ledger.owner}#{next(_NUMBERS)}"
+            begun = await self._write(
+                lambda connection: self._begin(connection, credential.name, owner, wanted)
+            )
+            if isinstance(begun, Held):
+                raise unknown()
+            if isinstance(begun, Outcome):
+                return begun
+            replies, todo = begun
+            mail = replace(envelope, recipients=todo)
+            return await self._carry(credential, mail, data, owner, replies, wanted)
 
     async def _carry(
         self,
