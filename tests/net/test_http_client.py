@@ -291,6 +291,7 @@ async def test_only_encodings_that_can_be_read_are_asked_for(client: HttpClient)
 @pytest.mark.parametrize(
     "body",
     [gzip.compress(b"hello")[:-4], b"not gzip at all", gzip.compress(b"hello")[:8], b"\x1f\x8b\x08\xff" * 30],
+    ids=["no checksum", "not gzip", "a head alone", "flags"],
 )
 async def test_a_damaged_compressed_body_is_an_error(client: HttpClient, body: bytes) -> None:
     async with Origin({"/": answer(body, content_encoding="gzip")}) as origin:
