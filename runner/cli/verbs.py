@@ -7,6 +7,7 @@ VERBS = {
     "init": "Make a workspace that runs.",
     "preview": "Show the message as it would be sent.",
     "run": "Run one flow now, to its end.",
+    "runs": "List, show, retry, cancel and resolve runs.",
     "serve": "Run the service: webhooks, schedules, files, hot reload.",
     "schema": "Print a JSON Schema.",
     "secrets": "Make, read and check the encrypted credentials.",
