@@ -95,14 +95,20 @@ def next_tick(cron: Cron, zone: tzinfo, after: datetime) -> datetime | None:
     """The first tick later than ``after``, in UTC; None when none comes within nine years."""
     best: datetime | None = None
     last = datetime.max  # noqa: DTZ901  (what a clock shows)
-    for shown, tick in _from(cron, zone, after.astimezone(zone).replace(tzinfo=None) - _SHIFT):
+    for shown, tick in _from(cron, zone, after.astimezone(zone).replace(tzinfo=None) - _margin(zone, after)):
         if shown > last:
             break
         if tick > after:
             # A time that is skipped fires behind later ones: look a little further before this is the first.
-            last = min(last, shown + _SHIFT)
+            last = min(last, shown + _margin(zone, tick))
             best = tick if best is None else min(best, tick)
     return best
+
+
+def _margin(zone: tzinfo, around: datetime) -> timedelta:
+    """How far the order of wall times may differ from that of instants: not at all but near a change."""
+    before, behind = (around - _SHIFT).astimezone(zone), (around + _SHIFT).astimezone(zone)
+    return _SHIFT if before.utcoffset() != behind.utcoffset() else timedelta()
 
 
 def last_tick(cron: Cron, zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
@@ -132,11 +138,14 @@ def _of_day(
         return
     minutes = sorted(cron.minutes)
     for hour in sorted(cron.hours):
-        if start is not None and datetime(day.year, day.month, day.day, hour, 59) < start:  # noqa: DTZ001
+        if start is not None and (day, hour) < (start.date(), start.hour):
             continue
         for minute in minutes:
             local = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone)
-            shown, first = local.replace(tzinfo=None), local.astimezone(UTC)
+            shown = local.replace(tzinfo=None)
+            if start is not None and shown < start.replace(second=0, microsecond=0):
+                continue
+            first = local.astimezone(UTC)
             if len(cron.hours) < 24:
                 yield shown, first
             elif first.astimezone(zone).replace(tzinfo=None) == shown:  # else it is skipped: nothing shows it

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.load.cron import parse_cron
+from runner.load.cron import Cron, parse_cron
 from runner.model import Flow, Trigger
 from runner.triggers.schedule import due, last_tick, next_tick, schedules_of, ticks
 
@@ -154,3 +154,60 @@ def test_what_was_missed_fires_as_catch_up_says(
     schedule = one_schedule(cron="0 * * * *", catch_up=catch_up)
 
     assert [f"{tick:%d %H:%M}" for tick in due(schedule, at(after), at(now))] == expected
+
+
+def by_definition(cron: Cron, zone: ZoneInfo, after: datetime, until: datetime) -> list[datetime]:
+    """The two rules, minute by minute."""
+    if len(cron.hours) == 24:
+        minutes = [after.replace(second=0) + timedelta(minutes=number) for number in range(1, 700)]
+        return [
+            tick
+            for tick in minutes
+            if tick <= until and fits(cron, tick.astimezone(zone).replace(tzinfo=None))
+        ]
+    first = after.astimezone(zone).replace(tzinfo=None, second=0) - timedelta(hours=5)
+    shown = [first + timedelta(minutes=number) for number in range(1300)]
+    found = {wall.replace(tzinfo=zone, fold=0).astimezone(UTC) for wall in shown if fits(cron, wall)}
+    return sorted(tick for tick in found if after < tick <= until)
+
+
+def fits(cron: Cron, wall: datetime) -> bool:
+    on_day = wall.day in cron.days and wall.month in cron.months and wall.isoweekday() % 7 in cron.weekdays
+    return on_day and wall.hour in cron.hours and wall.minute in cron.minutes
+
+
+CHANGES = [
+    (BERLIN, "2026-03-29T01:00"),
+    (BERLIN, "2026-10-25T01:00"),
+    ("America/New_York", "2026-03-08T07:00"),
+    ("America/New_York", "2026-11-01T06:00"),
+    ("Australia/Lord_Howe", "2026-04-04T15:00"),
+    ("Australia/Lord_Howe", "2026-10-03T15:30"),
+    ("Africa/Cairo", "2026-04-23T22:00"),
+    ("America/Santiago", "2026-09-06T04:00"),
+]
+
+
+@given(
+    change=st.sampled_from(CHANGES),
+    seconds=st.integers(0, 6 * 3600),
+    cron=st.sampled_from(
+        [
+            "* * * * *",
+            "*/7 * * * *",
+            "30 2 * * *",
+            "*/20 1-3 * * *",
+            "0 0 * * *",
+            "59 23 * * *",
+            "15,45 0,2,3 * * 0",
+        ]
+    ),
+)
+def test_around_a_change_of_the_clock_the_ticks_are_those_of_the_two_rules(
+    change: tuple[str, str], seconds: int, cron: str
+) -> None:
+    zone, fields = ZoneInfo(change[0]), parse_cron(cron)
+    after = at(change[1]) - timedelta(seconds=seconds)
+    until = after + timedelta(hours=8)
+
+    assert list(ticks(fields, zone, after, until)) == by_definition(fields, zone, after, until)
