@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from runner.errors import Unavailable
-from runner.ledger.database import Database, sqlite_engine, translated
+from runner.ledger.database import Database, single_writer, translated
 
 if TYPE_CHECKING:
     from dbos import DBOSClient, DBOSConfig
@@ -206,9 +206,7 @@ class Durable:
             "system_database_url": self._database.url,
         }
         if self._database.dialect == "sqlite":
-            # What DBOS notes may be lost with the power: the leg is then carried out again over our own tables,
-            # which may not be.
-            self._engine = sqlite_engine(self._database.url, synchronous="NORMAL")
+            self._engine = single_writer(self._database)
             config["system_database_engine"] = self._engine
         return config
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,6 +43,10 @@ class Database:
                 hint="set database in flowpost.yaml, or FLOWPOST_DATABASE",
             )
         self.engine = _sqlite(self.url) if self.dialect == "sqlite" else _postgresql(self.url)
+        self.turn: AbstractContextManager[object] = (
+            threading.Lock() if self.dialect == "sqlite" else nullcontext()
+        )
+        """SQLite has one writer at a time: who writes often takes this, since SQLite itself waits by sleeping."""
 
     def migrate(self) -> None:
         """Create or update the tables, forward only. Raises Unavailable when the database cannot be used."""
@@ -143,11 +149,33 @@ def _migrate(connection: Connection) -> None:
         execute(connection, "migrations.note", name=name, applied=time.time())
 
 
-def sqlite_engine(url: str, *, synchronous: str) -> Engine:
+def single_writer(database: Database) -> Engine:
+    """For DBOS on SQLite: one connection, which takes turns with the ledger's writer.
+
+    What DBOS notes may be lost with the power: the leg is then carried out again over our own tables, which are
+    not. So its commits need no fsync.
+    """
+    from sqlalchemy import event
+
+    engine = _sqlite(database.url, synchronous="NORMAL", pool=1)
+    turn = database.turn
+
+    def take(connection: object, record: object, proxy: object) -> None:
+        turn.__enter__()
+
+    def give(connection: object, record: object) -> None:
+        turn.__exit__(None, None, None)
+
+    event.listen(engine, "checkout", take)
+    event.listen(engine, "checkin", give)
+    return engine
+
+
+def _sqlite(url: str, *, synchronous: str = "FULL", pool: int = _POOL) -> Engine:
     """A pool for a SQLite file. ``synchronous`` FULL survives a power loss, NORMAL only a crash."""
     from sqlalchemy import create_engine, event
 
-    engine = create_engine(url, pool_size=_POOL, max_overflow=_POOL, pool_timeout=30)
+    engine = create_engine(url, pool_size=pool, max_overflow=0, pool_timeout=60)
 
     def prepare(connection: Any, record: object) -> None:
         # Readers never wait for the writer, and a commit is one fsync.
@@ -160,10 +188,6 @@ def sqlite_engine(url: str, *, synchronous: str) -> Engine:
 
     event.listen(engine, "connect", prepare)
     return engine
-
-
-def _sqlite(url: str) -> Engine:
-    return sqlite_engine(url, synchronous="FULL")
 
 
 def _postgresql(url: str) -> Engine:

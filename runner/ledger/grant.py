@@ -18,7 +18,7 @@ HORIZON = 1.0
 """Seconds ahead that slots are given out for."""
 LATE = 0.5
 """Seconds after its slot that a message may still leave; later, the slot is lost."""
-_USE = 0.97
+_USE = 0.96
 """The part of a pace that is used: what networks and event loops add in jitter never makes a window too full."""
 
 Used = Mapping[float, Mapping[int, int]]

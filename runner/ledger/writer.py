@@ -82,7 +82,8 @@ class Writer:
 
     def _commit(self, group: list[Work]) -> list[tuple[Any, BaseException | None]]:
         try:
-            values = self.database.write(lambda connection: [work(connection) for work in group])
+            with self.database.turn:
+                values = self.database.write(lambda connection: [work(connection) for work in group])
         except Unavailable as error:
             return [(None, _own(error)) for _ in group]
         except Exception as error:  # noqa: BLE001

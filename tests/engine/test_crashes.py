@@ -83,9 +83,12 @@ async def test_events_under_repeated_kill_9(workspace: Workspace, database_url: 
 
         sent = identities(server)
         unknown = [run["id"] for run in flagged if run["unknown"]]
+        # A run that was under way at six kills is given up: it says so, and mails nobody.
+        given_up = [run["id"] for run in flagged if run["error"] and "given up" in run["error"]["message"]]
         assert set(sent.values()) <= {1}  # nothing twice
         succeeded = sum(run.status == "succeeded" for run in runs)
-        assert succeeded + len(unknown) == EVENTS  # nothing lost: what was not sent for sure is flagged
+        # Nothing is lost: what was not sent for sure is flagged.
+        assert succeeded + len({*unknown, *given_up}) == EVENTS
         assert succeeded <= len(sent) <= EVENTS
         assert len(unknown) <= AT_ONCE * KILLS
 
