@@ -253,12 +253,20 @@ def _webhook(values: dict[str, Any], workspace: str, problems: list[Problem]) ->
     auth = values["auth"]
     if auth["type"] == "token":
         if len(auth["token"]) < 16:
-            problems.append(Problem(("auth", "token"), '"auth.token" is shorter than 16 characters'))
+            problems.append(
+                Problem(
+                    ("auth", "token"),
+                    '"auth.token" is shorter than 16 characters: it can be guessed',
+                    code="credential",
+                    severity="warning",
+                )
+            )
         secret = auth["token"]
     else:
         secret = auth["secret"]
         try:
-            raw = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+            text = secret.removeprefix("whsec_").rstrip("=")
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         except (binascii.Error, ValueError):
             raw = b""
         if not 16 <= len(raw) <= 256:

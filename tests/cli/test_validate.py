@@ -249,3 +249,21 @@ def test_a_terminal_gets_colour_unless_no_color_is_set(ready: Workspace, no_colo
 
     assert "error:" in shown
     assert ("\x1b[" in shown) is not no_color
+
+
+@pytest.mark.parametrize(
+    ("auth", "severities"),
+    [
+        ({"type": "token", "token": "short"}, ["warning"]),
+        ({"type": "token", "token": "long enough to be a secret"}, []),
+        ({"type": "signature", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, []),
+        ({"type": "signature", "secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGA"}, []),
+        ({"type": "signature", "secret": "whsec_!!"}, ["error"]),
+    ],
+)
+def test_webhook_credentials_are_judged_by_what_they_hold(
+    workspace: Workspace, auth: dict[str, object], severities: list[str]
+) -> None:
+    workspace.credential("crm-hook", {"type": "webhook", "auth": auth})
+
+    assert [finding["severity"] for finding in findings(workspace)] == severities
