@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -175,6 +176,17 @@ class Durable:
         DBOS.delete_workflows([status.workflow_id for status in old])
         return len(old)
 
+    def shift_delays(self, seconds: float) -> int:
+        """Move the moments that delayed legs wait for, after the clock was set. Blocks; how many there were."""
+        from dbos import DBOS
+
+        delayed = DBOS.list_workflows(status="DELAYED", queue_name=QUEUE, load_input=False, load_output=False)
+        for status in delayed:
+            if status.delay_until_epoch_ms is not None:
+                until = max(0, status.delay_until_epoch_ms + int(seconds * 1000))
+                DBOS.set_workflow_delay(status.workflow_id, delay_until_epoch_ms=until)
+        return len(delayed)
+
     def stop_dequeuing(self) -> None:
         """Begin no more legs; those under way go on."""
         from dbos._dbos import _get_dbos_instance
@@ -240,9 +252,32 @@ def close_pickle() -> None:
         setattr(DefaultSerializer, name, refuse)
 
 
+class Once(logging.Filter):
+    """Lets each kind of message through once in a while: a database that is away gives twenty a second."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._clock = clock
+        self._heard: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether no message that begins alike was let through lately."""
+        kind = f"{record.levelno} {str(record.msg)[:32]}"
+        now = self._clock()
+        if now - self._heard.get(kind, -1e9) < self._seconds:
+            return False
+        if len(self._heard) > 1000:
+            self._heard.clear()
+        self._heard[kind] = now
+        return True
+
+
 def quieten() -> None:
-    """Leave DBOS's log to the program's own handlers, from warnings up."""
+    """Leave DBOS's log to the program's own handlers, from warnings up, and without its repetitions."""
     logger = logging.getLogger("dbos")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
     logger.setLevel(logging.WARNING)
+    if not any(isinstance(each, Once) for each in logger.filters):
+        logger.addFilter(Once(60.0))

@@ -29,6 +29,8 @@ _BURY = 3600.0
 _PRUNE = 600.0
 _LEGS_KEPT = 600.0
 _BATCH = 500
+_JUMP = 10.0
+"""Seconds by which a clock must jump to be followed."""
 
 
 class Sweeper:
@@ -50,6 +52,7 @@ class Sweeper:
         self._keep = keep
         self._versions = versions
         self._beaten = -1e9
+        self._skew = _skew()
 
     @property
     def trusted(self) -> bool:
@@ -79,6 +82,14 @@ class Sweeper:
             log.warning("taking over the runs of %d dead process(es)", len(others))
             await asyncio.to_thread(self._durable.recover, others)
 
+    async def follow_clock(self) -> None:
+        """Let delayed legs wait no longer than they were meant to when the clock has been set back."""
+        jump, self._skew = _skew() - self._skew, _skew()
+        # With several machines, those whose clocks are right begin them.
+        if jump < -_JUMP and self._database.dialect == "sqlite":
+            moved = await asyncio.to_thread(self._durable.shift_delays, jump)
+            log.warning("the clock was set back by %.0f s; %d waiting run(s) follow it", -jump, moved)
+
     async def give_up(self) -> None:
         """End runs whose process died at them again and again."""
         for run_id, leg in await asyncio.to_thread(self._durable.given_up):
@@ -107,6 +118,7 @@ class Sweeper:
             await asyncio.sleep(BEAT)
             try:
                 await self.beat()
+                await self.follow_clock()
                 if self._database.dialect != "sqlite":
                     await self.take_over()
                 await self.give_up()
@@ -134,6 +146,10 @@ class Sweeper:
             for name in ("runs.delete_results", "runs.delete_deliveries", "runs.delete_run"):
                 execute(connection, name, run_id=run_id)
         return ids
+
+
+def _skew() -> float:
+    return time.time() - time.monotonic()
 
 
 def _failing(run_id: str, leg: int, error: str) -> Callable[[Connection], int]:

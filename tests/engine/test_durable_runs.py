@@ -344,3 +344,35 @@ async def test_a_file_that_is_no_database_is_said_at_the_start(workspace: Worksp
     with pytest.raises(Unavailable, match="not a SQLite database"):
         async with engine(workspace):
             pass
+
+
+async def test_a_clock_set_back_by_an_hour_keeps_no_run_waiting(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leg waits for a moment that is two hours away by the clock after the jump, which was two seconds away."""
+    workspace.flow("sum", TWO)
+    async with engine(workspace) as running:
+        put = running.queue.put
+        running.queue.put = lambda connection, run, leg, delay=None: put(connection, run, leg, 7202.0)  # type: ignore[method-assign]
+        accepted = await running.accept(load(workspace, "sum"), event({"n": 1}))
+        running._sweeper._skew += 7200.0
+        await running._sweeper.follow_clock()
+
+        assert (await finish(running, accepted.run_id)).status == "succeeded"
+
+
+def test_what_dbos_repeats_is_said_once_a_minute() -> None:
+    import logging
+
+    from runner.engine.durable import Once
+
+    now = [0.0]
+    once = Once(60.0, lambda: now[0])
+    record = logging.LogRecord(
+        "dbos", logging.WARNING, "", 0, "Exception encountered in queue thread: %s", (), None
+    )
+    heard = []
+    for now[0] in (0.0, 1.0, 59.0, 61.0):
+        heard.append(once.filter(record))
+
+    assert heard == [True, False, False, True]
