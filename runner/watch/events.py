@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -82,6 +83,8 @@ class SystemEvents:
 
             # It complains of folders that went away while it looked, which a scan finds out in any case.
             logging.getLogger("watchdog").setLevel(logging.CRITICAL)
+            # Folders made faster than it looks are watched twice, it warns, and one of the two stays.
+            warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
             observer = Observer()
             observer.daemon = True
             observer.start()

@@ -139,8 +139,10 @@ class Watch:
     async def _woken(self) -> bool:
         """Whether an event, and not the timer, ended the wait."""
         period = min(self.interval, POLL) if self.polling else self.interval
+        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), period)
+            async with asyncio.timeout(period):
+                await self._wake.wait()
         return self._wake.is_set()
 
     async def _settle(self) -> None:

@@ -71,13 +71,14 @@ def from_elsewhere(path: Path, text: str) -> None:
 
 
 def halves(path: Path, text: str) -> None:
-    """A slow writer: truncated, half written, and the rest a moment later, through one open file."""
+    """A slow writer: truncated, whole lines written, and the rest a moment later, through one open file."""
+    cut = text.index("\n", len(text) // 2) + 1
     with open(path, "w", encoding="utf-8") as file:
         time.sleep(0.06)
-        file.write(text[: len(text) // 2])
+        file.write(text[:cut])
         file.flush()
         time.sleep(0.06)
-        file.write(text[len(text) // 2 :])
+        file.write(text[cut:])
 
 
 def same_times(path: Path, text: str) -> None:
@@ -112,8 +113,8 @@ def config_map(folder: Path, number: int, files: dict[str, str]) -> None:
         shutil.rmtree(folder / old)
 
 
-def git_sync(top: Path, number: int, files: dict[str, str]) -> None:
-    """As git-sync: a new work tree, the link above it swapped by rename, the old work tree removed."""
+def git_sync(top: Path, number: int, files: dict[str, str], *, keep: bool = False) -> None:
+    """As git-sync: a new work tree, the link above it swapped by rename, the old work tree removed or kept a while."""
     tree = top / ".worktrees" / f"{number:040x}"
     for name, text in files.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -122,5 +123,5 @@ def git_sync(top: Path, number: int, files: dict[str, str]) -> None:
     old = link.resolve() if link.is_symlink() else None
     draft.symlink_to(tree.relative_to(top))
     draft.rename(link)
-    if old is not None:
+    if old is not None and not keep:
         shutil.rmtree(old)

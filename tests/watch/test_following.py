@@ -212,7 +212,10 @@ async def test_a_whole_workspace_in_a_config_map_is_followed(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("inner", ["", "/deploy/mail"], ids=["the tree", "a folder in it"])
-async def test_a_git_sync_swap_above_the_workspace_is_followed(tmp_path: Path, inner: str) -> None:
+@pytest.mark.parametrize("keep", [False, True], ids=["old tree removed", "old tree kept"])
+async def test_a_git_sync_swap_above_the_workspace_is_followed(
+    tmp_path: Path, inner: str, keep: bool
+) -> None:
     def files(number: int) -> dict[str, str]:
         names = {
             "flows/a.yaml": flow(str(number)),
@@ -225,7 +228,7 @@ async def test_a_git_sync_swap_above_the_workspace_is_followed(tmp_path: Path, i
     root = Path(f"{tmp_path}/current{inner}")
     async with following(root, interval=LONG) as here:
         for number in (2, 3, 4):
-            git_sync(tmp_path, number, files(number))
+            git_sync(tmp_path, number, files(number), keep=keep)
             await here.shows(a=str(number), b="1")
         plain(root / "flows" / "a.yaml", flow("5"))
         await here.shows(a="5", b="1")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from pathlib import Path
@@ -149,6 +150,17 @@ async def test_the_paths_that_changed_are_told(root: Path) -> None:
         assert await anext(changes) == {"flows/b.yaml"}
 
 
+async def test_a_folder_made_again_at_once_is_another_folder_though_its_inode_is_the_same(root: Path) -> None:
+    async with begun(watch(root, NAMES, interval=3600)) as changes:
+        for text in ("two", "three", "four"):
+            shutil.rmtree(root / "flows")
+            (root / "flows").mkdir()
+            (root / "flows" / "a.yaml").write_text(text)
+            assert "flows/a.yaml" in await anext(changes)
+            (root / "flows" / "a.yaml").write_text(f"{text} again")
+            assert await anext(changes) == {"flows/a.yaml"}
+
+
 async def test_nothing_is_told_of_a_file_that_is_written_as_it_was(root: Path) -> None:
     async with begun(watch(root, NAMES, interval=3600)) as changes:
         (root / "flows" / "a.yaml").write_text("one")
@@ -202,6 +214,28 @@ async def test_watching_ends_its_threads(root: Path) -> None:
         await asyncio.sleep(0.05)
 
     assert [thread for thread in threading.enumerate() if "InotifyEmitter" in type(thread).__name__] == []
+
+
+async def test_a_watch_that_is_cancelled_as_an_event_comes_ends(root: Path) -> None:
+    """The end of a service and the end of a save may meet."""
+
+    async def read(changes: AsyncGenerator[frozenset[str], None], started: asyncio.Event) -> None:
+        async with begun(changes) as begun_changes:
+            started.set()
+            await anext(begun_changes)
+
+    for _ in range(5):
+        here, started = Watch(root, NAMES, interval=3600), asyncio.Event()
+        task = asyncio.create_task(read(here.changes(), started))
+        await started.wait()
+        await asyncio.sleep(0.01)
+        here._wake.set()
+        # the reader is woken in the next turn of the loop, and cancelled in the same
+        asyncio.get_running_loop().call_soon(task.cancel)
+        done, _pending = await asyncio.wait({task}, timeout=20)
+
+        assert done
+        assert task.cancelled()
 
 
 async def test_the_loop_is_free_while_500_flows_are_loaded(tmp_path: Path) -> None:
