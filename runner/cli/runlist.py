@@ -79,10 +79,12 @@ def print_list(runs: Sequence[Mapping[str, Any]]) -> None:
 
 def print_run(run: Mapping[str, Any]) -> None:
     """All of one run: facts, nodes, messages."""
-    from runner.cli.present import as_json
+    import json
+
+    from runner.cli.present import plain
 
     key = f', key "{run["event_key"]}"' if run["event_key"] else ""
-    body = " ".join(as_json(run["event"]["body"]).split())
+    body = json.dumps(plain(run["event"]["body"]), ensure_ascii=False)
     facts = {
         "run": run["run_id"],
         "flow": f"{run['flow']} ({run['path']})",
