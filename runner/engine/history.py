@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.engine.durable import Queue
-from runner.engine.leg import WAITING, WHOLE
-from runner.engine.values import load, load_result
+from runner.engine.leg import WAITING, WHOLE, put_result
+from runner.engine.values import dump_event, load, load_result
+from runner.engine.versions import store_version
 from runner.errors import UsageError
 from runner.ledger.database import Database, execute, first, rows
 from runner.ledger.writer import Writer
-from runner.model import NodeResult, Run, Status
+from runner.model import Event, Flow, NodeResult, Run, Status
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -84,6 +85,22 @@ class History:
         event = load(run.pop("event"))
         error = _loaded(run.pop("error"))
         return {**run, "event": event, "error": error, "nodes": nodes, "deliveries": deliveries}
+
+    async def record(self, flow: Flow, event: Event, run: Run, *, templates: str, started: float) -> None:
+        """Note a run that another process carried to its end without the engine, as ``flowpost run`` does.
+
+        ``templates`` is the settings' folder; ``started`` seconds since 1970.
+        """
+
+        def work(connection: Connection) -> None:
+            store_version(connection, flow, templates)
+            values = {"id": run.id, "flow": flow.name, "digest": flow.digest, "path": flow.path}
+            words = {"status": str(run.status), "origin": event.type, "event": dump_event(event)}
+            execute(connection, "runs.record_run", **values, **words, started=started)
+            for name, result in run.nodes.items():
+                put_result(connection, run.id, name, WHOLE, result)
+
+        await self._writer.write(work)
 
     async def ended(self, run_id: str) -> Run | None:
         """The run, when there is one and it has ended."""

@@ -92,13 +92,11 @@ class Sweeper:
 
     async def give_up(self) -> None:
         """End runs whose process died at them again and again."""
-        for run_id, leg in await asyncio.to_thread(self._durable.given_up):
-            error = FlowpostError(
-                f"given up: the process died {RECOVERIES + 1} times during this run",
-                hint="see its log; flowpost runs retry begins it again",
-            )
-            text = dump(error.as_dict())
-            await self._writer.write(_failing(run_id, leg, text))
+        for run_id, leg, worn in await asyncio.to_thread(self._durable.given_up):
+            times = f"the process died {RECOVERIES + 1} times during this run"
+            why = times if worn else "what the database holds of it cannot be carried out"
+            error = FlowpostError(f"given up: {why}", hint="see the log; flowpost runs retry begins it again")
+            await self._writer.write(_failing(run_id, leg, dump(error.as_dict())))
 
     async def prune(self) -> None:
         """Delete runs that ended long ago, and DBOS's notes of legs that are over."""

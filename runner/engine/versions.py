@@ -35,16 +35,7 @@ class Versions:
         key = (flow.digest, flow.path)
         if key in self._stored:
             return
-        sources = {name: data.decode("utf-8", "surrogateescape") for name, data in flow.sources.items()}
-        execute(
-            connection,
-            "runs.insert_version",
-            digest=flow.digest,
-            path=flow.path,
-            name=flow.name,
-            templates=self._settings.templates,
-            sources=json.dumps(sources),
-        )
+        store_version(connection, flow, self._settings.templates)
 
     def stored(self, flow: Flow) -> None:
         """The transaction of ``store`` is on disk."""
@@ -97,3 +88,17 @@ class Versions:
         self._known.move_to_end((flow.digest, flow.path))
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
+
+
+def store_version(connection: Connection, flow: Flow, templates: str) -> None:
+    """Write a flow's text, unless it is there; ``templates`` is the folder that its includes are looked for in."""
+    sources = {name: data.decode("utf-8", "surrogateescape") for name, data in flow.sources.items()}
+    execute(
+        connection,
+        "runs.insert_version",
+        digest=flow.digest,
+        path=flow.path,
+        name=flow.name,
+        templates=templates,
+        sources=json.dumps(sources),
+    )

@@ -121,16 +121,20 @@ async def test_a_forged_row_executes_nothing(workspace: Workspace, tmp_path: Pat
     prepare(workspace, "sqlite")
     async with engine(workspace) as running:
         running._durable.stop_dequeuing()
-        accepted = await running.accept(load(workspace, "a"), event({}))
+        forged_run = await running.accept(load(workspace, "a"), event({}))
     forged = base64.b64encode(pickle.dumps(Forged())).decode()
     with sqlite3.connect(workspace.root / ".flowpost/state.db") as connection:
         connection.execute("UPDATE workflow_status SET serialization = 'py_pickle'")
         connection.execute("UPDATE workflow_input SET inputs = ?", (forged,))
     async with engine(workspace) as running:
         accepted = await running.accept(load(workspace, "a"), event({}))
-        await finish(running, accepted.run_id)
+        run = await finish(running, accepted.run_id)
+        await finish(running, forged_run.run_id)
+        shown = await running.runs.show(forged_run.run_id)
 
     assert not trap.exists()
+    assert run.status == "succeeded"
+    assert shown["error"]["message"].startswith("given up: what the database holds")
 
 
 @BOTH

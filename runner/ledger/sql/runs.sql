@@ -15,6 +15,11 @@ VALUES (:id, :flow, :digest, :path, :status, :origin, :event, :event_key, :paylo
 ON CONFLICT DO NOTHING
 RETURNING id;
 
+-- name: record_run
+-- A run that was carried to its end without the engine.
+INSERT INTO runs (id, flow, digest, path, status, origin, event, payload, accepted, started, ended)
+VALUES (:id, :flow, :digest, :path, :status, :origin, :event, '', :started, :started, flowpost_now());
+
 -- name: run_of_key
 -- The first run of an idempotency key.
 SELECT id, payload FROM runs WHERE flow = :flow AND event_key = :event_key;
