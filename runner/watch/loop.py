@@ -49,9 +49,10 @@ async def watch(
 ) -> AsyncGenerator[frozenset[str], None]:
     """Sets of changed paths, relative to ``root``, of the files and folders named in ``folders``, for ever.
 
-    The first set is empty: watching has begun, and what is loaded from now on misses nothing. After a change, and
-    an ``interval`` (seconds) of peace, comes an empty set again: who loaded in the middle of a write that left the
-    old content behind looks once more. Close the iterator (``contextlib.aclosing``) to end the threads behind it.
+    The first set is empty: watching has begun, and what is loaded from now on misses nothing. An empty set later
+    asks the reader to look once more, after events that left everything as it was, and after an ``interval``
+    (seconds) of peace: what it loaded may be of the moment between. Close the iterator (``contextlib.aclosing``) to
+    end the threads behind it.
     """
     async with contextlib.aclosing(
         Watch(root, folders, interval=interval, events=events).changes()
@@ -94,7 +95,7 @@ class Watch:
         try:
             before = await asyncio.to_thread(self._look, events, True)
             yield frozenset()
-            count, echo = 0, False
+            count, echo = 0, True
             while True:
                 announced = await self._woken()
                 if announced:
@@ -104,8 +105,8 @@ class Watch:
                 now = await asyncio.to_thread(self._look, events, not announced and count % WHOLE == 0)
                 changed = now.differs(before)
                 if not changed:
-                    if echo and not announced:
-                        echo = False
+                    if echo or announced:
+                        echo = announced and echo
                         yield frozenset()
                     continue
                 if announced and self._loop.time() > self._poll_until:
