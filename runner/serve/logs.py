@@ -34,8 +34,8 @@ class TextFormatter(logging.Formatter):
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         about = "".join(f"  {name}={value}" for name in _NAMES if (value := getattr(record, name, None)))
         text = f"{time} {record.levelname.lower():<7} {record.getMessage()}{about}"
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+        if trace := _traceback(self, record):
+            text += "\n" + trace
         return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
 
 
@@ -51,9 +51,16 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         line |= {name: value for name in _NAMES if (value := getattr(record, name, None))}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if trace := _traceback(self, record):
+            line["traceback"] = trace
         return json.dumps(line, ensure_ascii=False)
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    # Formatted anew it would have the secrets again that the redaction has taken out of exc_text.
+    if record.exc_text:
+        return record.exc_text
+    return formatter.formatException(record.exc_info) if record.exc_info else ""
 
 
 def configure(stream: TextIO = sys.stderr, *, form: str | None = None, level: str = "INFO") -> None:
