@@ -10,14 +10,17 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email import message_from_bytes, policy
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
 from servers.scripted import Mail, ScriptedServer
 from workspace import LOOPBACK, Workspace
+
+from runner.engine.history import History
 
 _OTHERS = ("FLOWPOST_", "SOPS_", "XDG_CONFIG_HOME")
 
@@ -73,18 +76,35 @@ def until(condition: Callable[[], object], seconds: float = 15.0, what: str = ""
         time.sleep(0.02)
 
 
+async def ambiguous(history: History, runs: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The runs of which a node says that its message may have been delivered, or not."""
+    failed = [await history.show(run["id"]) for run in runs if run["status"] == "failed"]
+    return {
+        run["id"]
+        for run in failed
+        if any((node["error"] or {}).get("code") == "EUNKNOWN" for node in run["nodes"].values())
+    }
+
+
 class Served:
     """A running service. ``url`` is its address; ``log`` what it has written so far."""
 
     def __init__(
-        self, workspace: Workspace, *arguments: str, prefix: Sequence[str] = (), **environ: str
+        self,
+        workspace: Workspace,
+        *arguments: str,
+        prefix: Sequence[str] = (),
+        root: Path | None = None,
+        **environ: str,
     ) -> None:
         self._log = workspace.root.parent / f"serve-{time.monotonic_ns()}.log"
         command = [*prefix, sys.executable, "-m", "runner", "serve", *arguments]
         own = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         own |= {"HOME": str(workspace.root.parent), **workspace.environ, **environ}
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=workspace.root, env=own, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, cwd=root or workspace.root, env=own, stdout=log, stderr=log
+            )
         self.url = ""
         self.client = httpx.Client(timeout=20)
 
