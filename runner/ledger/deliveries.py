@@ -231,6 +231,9 @@ class LedgerSender:
             seen = {"state": row["state"], "attempts": row["attempts"]}
             if first(connection, "deliveries.claim", **values, **seen) is not None:
                 return replies, step.recipients
+        else:
+            # Whoever was sending it is gone: from now on the history says so, and ``runs resolve`` decides.
+            execute(connection, "deliveries.hold", id=self._id, attempts=row["attempts"])
         return Held()
 
 

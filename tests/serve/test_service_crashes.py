@@ -152,8 +152,6 @@ async def test_webhooks_under_repeated_kill_9(workspace: Workspace) -> None:
     assert len(held) <= AT_ONCE * KILLS
     assert again.items() <= acknowledged.items()  # a repeat is known after all that
     assert code == 0
-    if unknown < held:
-        pytest.xfail("a run whose first node was under way at the kill is not flagged: see Deliveries._begin")
     assert unknown == held
 
 
