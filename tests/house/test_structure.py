@@ -223,3 +223,10 @@ def test_every_error_code_is_in_the_contract() -> None:
     ]
 
     assert {kind.code for kind in kinds} - OUTSIDE_THE_TABLE == promised
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    """Two of one name in different folders cannot be collected in one run."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
+
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
