@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.credential import HttpCredential, SmtpCredential
-from runner.diagnostic import Invalid
 from runner.errors import UsageError
 from runner.load import find_workspace, load_flow, load_flows, load_settings
 from runner.model import Flow, Settings
@@ -170,6 +169,3 @@ class StoredCredentials:
         credential = await self.store.fetch(name, "http")
         assert isinstance(credential, HttpCredential)
         return credential
-
-
-__all__ = ["App", "Invalid", "StoredCredentials"]

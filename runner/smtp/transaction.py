@@ -12,7 +12,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from runner.errors import AddressError, DeliveryUnknown, EnvelopeError, HeaderError, MessageError
+from runner.errors import (
+    AddressError,
+    DeliveryError,
+    DeliveryUnknown,
+    EnvelopeError,
+    HeaderError,
+    MessageError,
+)
 from runner.model import Envelope, Outcome, Rejection
 from runner.smtp.octets import stuffed
 from runner.smtp.reply import Reply
@@ -294,23 +301,17 @@ class _Exchange:
             raise self.message_error(stray)
 
     def envelope_error(self, reply: Reply, what: str) -> Exception:
+        return self._refusal(EnvelopeError, reply, what)
+
+    def message_error(self, reply: Reply) -> Exception:
+        return self._refusal(MessageError, reply, "DATA")
+
+    def _refusal(self, kind: type[DeliveryError], reply: Reply, what: str) -> Exception:
         if reply.code < 400:
             self.session.closing = True
             return self.session.lost(f"{what} was answered with {self.session.scrubber.reply(reply)}")
         enhanced, _ = self.session.scrubber.parts(reply)
-        return EnvelopeError(
-            self.session.scrubber.reply(reply),
-            transient=reply.transient,
-            smtp_code=reply.code,
-            enhanced_code=enhanced,
-        )
-
-    def message_error(self, reply: Reply) -> Exception:
-        if reply.code < 400:
-            self.session.closing = True
-            return self.session.lost(f"DATA was answered with {self.session.scrubber.reply(reply)}")
-        enhanced, _ = self.session.scrubber.parts(reply)
-        return MessageError(
+        return kind(
             self.session.scrubber.reply(reply),
             transient=reply.transient,
             smtp_code=reply.code,
