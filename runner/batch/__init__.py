@@ -1,0 +1,1 @@
+"""Batches: one run of a flow for each row of a file, once."""

@@ -1,0 +1,1 @@
+"""What a flow would send, without sending it."""

@@ -1,0 +1,1 @@
+"""Files of rows: CSV, NDJSON and JSON arrays, read as a stream."""
