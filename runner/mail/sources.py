@@ -46,9 +46,24 @@ async def load(sources: tuple[Source, ...], root: Path, fetch: Fetch) -> tuple[A
     room = MAX_ATTACHMENTS_BYTES
     for source in sources:
         attachment = await _load(source, root, fetch, room)
-        room -= len(attachment.data)
-        if room < 0:
-            raise LimitError(f"attachments pass {MAX_ATTACHMENTS_BYTES:,} bytes in all")
+        room = _left(room, attachment)
+        loaded.append(attachment)
+    return tuple(loaded)
+
+
+def load_here(sources: tuple[Source, ...], root: Path) -> tuple[Attachment, ...]:
+    """As ``load``, without leaving the caller's thread; ValueError for a ``url``, which has to be fetched."""
+    loaded: list[Attachment] = []
+    room = MAX_ATTACHMENTS_BYTES
+    for source in sources:
+        name = None
+        if source.kind == "file":
+            path = resolve_inside(root, _text(source))
+            data, name = _read_file(path, room), path.name
+        else:
+            data = _given(source, room)
+        attachment = _attachment(source, data, name)
+        room = _left(room, attachment)
         loaded.append(attachment)
     return tuple(loaded)
 
@@ -74,21 +89,37 @@ def resolve_inside(root: Path, relative: str) -> Path:
 
 
 async def _load(source: Source, root: Path, fetch: Fetch, room: int) -> Attachment:
-    filename, content_type = source.filename, source.content_type
     if source.kind == "url":
         data, fetched_type, fetched_name = await fetch(_text(source), room)
-        content_type = content_type or fetched_type
-        filename = filename or fetched_name
-    elif source.kind == "base64":
-        data = decode_base64(_text(source), room)
-    elif source.kind == "file":
+        return _attachment(source, data, fetched_name, fetched_type)
+    if source.kind == "file":
         path = resolve_inside(root, _text(source))
-        data = await asyncio.to_thread(_read_file, path, room)
-        filename = filename or path.name
-    else:
-        data = _content(source)
-    name = clean_filename(filename or "attachment")
-    return Attachment(name, content_type or guess_content_type(name), data, source.cid)
+        return _attachment(source, await asyncio.to_thread(_read_file, path, room), path.name)
+    return _attachment(source, _given(source, room))
+
+
+def _given(source: Source, room: int) -> bytes:
+    """The octets of ``base64`` or ``content``."""
+    if source.kind == "base64":
+        return decode_base64(_text(source), room)
+    if source.kind == "content":
+        return _content(source)
+    raise ValueError(f"a {source.kind} is not at hand")
+
+
+def _attachment(
+    source: Source, data: bytes, filename: str | None = None, content_type: str | None = None
+) -> Attachment:
+    """The octets with what the flow says of them, else with what their place says."""
+    name = clean_filename(source.filename or filename or "attachment")
+    kind = source.content_type or content_type or guess_content_type(name)
+    return Attachment(name, kind, data, source.cid)
+
+
+def _left(room: int, attachment: Attachment) -> int:
+    if len(attachment.data) > room:
+        raise LimitError(f"attachments pass {MAX_ATTACHMENTS_BYTES:,} bytes in all")
+    return room - len(attachment.data)
 
 
 def _read_source(item: object, number: int) -> Source:

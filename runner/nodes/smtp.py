@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import ClassVar, Self
 
 from runner.credential import SmtpCredential
@@ -17,7 +18,7 @@ from runner.mail.fields import Draft
 from runner.mail.identity import message_id
 from runner.mail.limits import check_limits
 from runner.mail.message import Mail
-from runner.model import Envelope, Outcome, Rejection, Retry
+from runner.model import Delivery, Envelope, Outcome, Rejection, Retry
 from runner.net.fetch import fetch_attachment
 from runner.nodes.base import Context, Message, NodeType, Problem, References, credential_reference
 from runner.template.markup import inline_css
@@ -92,9 +93,8 @@ class Smtp(NodeType):
         return _output(mail, progress.outcome())
 
     async def _mail(self, ctx: Context, credential: SmtpCredential) -> Mail:
-        sender = self.draft.sender or default_sender(credential)
-        check_sender(sender, credential)
         draft = self.draft
+        sender = sender_of(draft, credential)
         if draft.html is not None and self.inline_css:
             draft = replace(draft, html=await asyncio.to_thread(inline_css, draft.html))
 
@@ -102,16 +102,27 @@ class Smtp(NodeType):
             fetched = await fetch_attachment(ctx.http, url, room, FETCH_SECONDS)
             return fetched.data, fetched.content_type, fetched.filename
 
-        mail = draft.mail(
-            sender=sender,
-            attachments=(),
-            message_id=message_id(sender.domain, *ctx.key),
-            date=ctx.started,
-        )
-        # What is wrong with the message is said before anything is fetched for it.
-        mail = apply_delivery(ctx.settings.delivery, mail)
-        check_limits(mail)
+        mail = addressed(draft, sender, ctx.settings.delivery, ctx.key, ctx.started)
         return replace(mail, attachments=await sources.load(draft.attachments, ctx.root, fetch))
+
+
+def sender_of(draft: Draft, credential: SmtpCredential) -> Address:
+    """Who a message is from: the node's ``from`` or the credential's own; AddressError when it may not be."""
+    sender = draft.sender or default_sender(credential)
+    check_sender(sender, credential)
+    return sender
+
+
+def addressed(
+    draft: Draft, sender: Address, delivery: Delivery, key: tuple[str, ...], date: datetime
+) -> Mail:
+    """The message as it may leave, its attachments apart: what is wrong with it is said before anything is
+    fetched for it. Raises AddressError, BlockedError, ConfigurationError or LimitError.
+    """
+    mail = draft.mail(sender=sender, attachments=(), message_id=message_id(sender.domain, *key), date=date)
+    mail = apply_delivery(delivery, mail)
+    check_limits(mail)
+    return mail
 
 
 class Progress:
