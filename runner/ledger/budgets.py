@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ class Budgets:
         self._database = database
         self._may_wait = may_wait
         self._lines: dict[str, Line] = {}
+        self._passages: dict[str, Line] = {}
 
     async def turn(self, credential: SmtpCredential) -> None:
         """Return when a message may leave. Raises Postponed when that is not soon, or RateError."""
@@ -51,6 +53,29 @@ class Budgets:
                 hint="the run may not wait; try again then",
             ) from None
 
+    async def pass_through(self, key: str, rates: tuple[Rate, ...], *, patience: float = math.inf) -> None:
+        """Return when something may go on that is not a credential's, such as a batch with a rate of its own.
+
+        Every process on this database that names the same ``key`` shares the ``rates``. Raises Postponed when the
+        turn is further away than ``patience`` seconds; by default it is waited for, however long that takes.
+        """
+        if not rates:
+            return
+        # No credential has such a name, so that nobody can take from another's rates.
+        name = f"={key}"
+        line = self._passages.get(name)
+        if line is None or line.rates != rates:
+            line = self._passages[name] = Line(self._database, name, rates)
+        ends = time.monotonic() + patience
+        while True:
+            try:
+                await line.turn(min(PATIENCE, ends - time.monotonic()))
+                break
+            except Postponed as later:
+                if time.monotonic() + later.seconds > ends:
+                    raise
+                await asyncio.sleep(later.seconds)
+
     def remaining(self) -> dict[str, int]:
         """Messages left in each credential's tightest quota, as far as this process knows."""
         return {
@@ -59,7 +84,7 @@ class Budgets:
 
     async def close(self) -> None:
         """Stop handing out turns."""
-        for line in self._lines.values():
+        for line in (*self._lines.values(), *self._passages.values()):
             await line.close()
 
 
