@@ -1,36 +1,57 @@
-"""A letter that waits for its outcome, and the one who waits for it."""
+"""A letter that waits for its outcome, and for whoever waits for it the future of that."""
 
 from __future__ import annotations
 
 import asyncio
 
-from runner.errors import EnvelopeError, FlowpostError
+from runner.errors import DeliveryUnknown, EnvelopeError, FlowpostError
 from runner.model import Outcome
 from runner.smtp.session import Session
 from runner.smtp.transaction import Letter, Stage
 
 
-class Job:
-    """A letter and who waits for its outcome."""
+class Job(asyncio.Future[Outcome]):
+    """A letter, and the future of its outcome.
 
-    __slots__ = ("letter", "moves", "outcome", "session", "stage")
+    ``cancel()`` tells what became of it: a letter that is certainly not handed over is cancelled and will not
+    be sent; for one whose end may have left it raises DeliveryUnknown where the outcome is waited for.
+    """
 
-    def __init__(self, letter: Letter) -> None:
+    __slots__ = ("letter", "moves", "session", "stage")
+
+    def __init__(self, letter: Letter, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
         self.letter = letter
-        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.stage = Stage()
         self.session: Session | None = None
         self.moves = 0
 
+    @property
+    def handed_over(self) -> bool:
+        """True once the server may have the whole message."""
+        return self.stage.handed_over
+
+    def cancel(self, msg: object = None) -> bool:
+        """Give up waiting; before the end of the message that breaks its connection, so that it is not sent."""
+        if self.done():
+            return False
+        if self.stage.handed_over:
+            self.fail(DeliveryUnknown("Delivery unknown: stopped before the server's reply"))
+            return True
+        super().cancel(msg)
+        if self.session is not None:
+            self.session.wire.abort()
+        return True
+
     def fail(self, error: BaseException) -> None:
         """Give the waiter an error of its own; many may share one cause."""
-        if self.outcome.done():
+        if self.done():
             return
         if isinstance(error, FlowpostError):
             error = _own(error)
-        self.outcome.set_exception(error)
+        self.set_exception(error)
         # The waiter may be gone; asyncio would then log an exception that nobody fetched.
-        self.outcome.exception()
+        self.exception()
 
 
 def _own(error: FlowpostError) -> FlowpostError:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 from runner.credential import SmtpCredential
 from runner.errors import AuthError, ConnectionFailed, DeliveryUnknown, FlowpostError
-from runner.model import Outcome
 from runner.smtp.job import Job, give
 from runner.smtp.pace import SLOW_CODES, Clock, Pace, Refusals
 from runner.smtp.session import Dialer, Session, open_session, tls_context
@@ -61,26 +60,11 @@ class Lane:
         self._fewer = (0, -1.0)
         self._retired = False
 
-    async def send(self, letter: Letter) -> Outcome:
-        """Send ``letter`` over one of the connections.
-
-        Cancelling it before the final dot breaks the connection; after it nobody can take the message
-        back, and DeliveryUnknown is raised instead, so that a time limit or Ctrl-C never passes for "not
-        sent".
-        """
-        job = Job(letter)
+    def submit(self, letter: Letter) -> Job:
+        """Put ``letter`` in the queue."""
+        job = Job(letter, asyncio.get_running_loop())
         self._submit(job)
-        try:
-            return await job.outcome
-        except asyncio.CancelledError:
-            if job.outcome.done() and not job.outcome.cancelled():
-                return job.outcome.result()  # it ended in the very moment of the cancelling
-            job.outcome.cancel()
-            if job.stage.handed_over:
-                raise DeliveryUnknown("Delivery unknown: stopped before the server's reply") from None
-            if job.session is not None:
-                job.session.wire.abort()
-            raise
+        return job
 
     def retire(self) -> None:
         """Close connections as soon as they rest: the credential has a newer version."""
@@ -141,7 +125,7 @@ class Lane:
         """The letter that waits longest, None when none does."""
         while self._jobs:
             job = self._jobs.popleft()
-            if not job.outcome.done():
+            if not job.done():
                 return job
         return None
 
@@ -214,7 +198,7 @@ class Lane:
                 self._opener = None
 
     async def _open_alone(self) -> Session | None:
-        waiting = any(not job.outcome.done() for job in self._jobs)
+        waiting = any(not job.done() for job in self._jobs)
         if not waiting or self._standing() >= self._limit():
             return None
         await self._slow_down()
@@ -265,7 +249,7 @@ class Lane:
             return False
 
     async def _deliver(self, session: Session, job: Job, announced: int, ahead: _Ahead) -> None:
-        if job.outcome.done():
+        if job.done():
             # Cancelled: its commands may be with the server already, and must not get a message.
             session.closing = session.closing or announced > 0
             return
@@ -291,15 +275,15 @@ class Lane:
         else:
             slow = [refusal.code for refusal in outcome.rejected if refusal.code in SLOW_CODES]
             self._pace.heard(slow[0] if slow else None)
-            if not job.outcome.done():
-                job.outcome.set_result(outcome)
+            if not job.done():
+                job.set_result(outcome)
         finally:
             job.session = None
 
     def _move(self, job: Job) -> None:
         """Give a letter whose connection went stale to another one: nothing of it was handed over."""
         job.moves += 1
-        if not job.outcome.done():
+        if not job.done():
             self._submit(job, first=True)
 
     async def _slow_down(self) -> None:

@@ -8,6 +8,7 @@ from typing import Self
 
 from runner.credential import SmtpCredential
 from runner.model import Envelope, Outcome
+from runner.smtp.job import Job
 from runner.smtp.lane import Key, Lane
 from runner.smtp.pace import Clock, Pace, Refusals
 from runner.smtp.session import Dialer
@@ -47,19 +48,41 @@ class Sender:
         The outcome lists who was accepted, at least one, and who was refused. Raises what the message or
         the server earned: AddressError, HeaderError, EnvelopeError, MessageError, AuthError, TlsError,
         BlockedError; ConnectionFailed and TimedOut while the message was certainly not accepted,
-        DeliveryUnknown once it may have been. When the caller is cancelled, the message may or may not
-        have been sent.
+        DeliveryUnknown once it may have been. A caller that is cancelled before the final dot breaks the
+        connection, and the message is not sent; after it nobody can take the message back, and DeliveryUnknown
+        is raised instead, so that a time limit or Ctrl-C never passes for "not sent".
         """
         if len(data) > _LARGE:
             letter = await asyncio.to_thread(Letter.seal, envelope, data)
         else:
             letter = Letter.seal(envelope, data)
+        job = self.submit(credential, letter)
+        try:
+            return await job
+        except asyncio.CancelledError:
+            if job.done() and not job.cancelled():
+                return job.result()  # it ended in the very moment of the cancelling
+            raise
+
+    def submit(self, credential: SmtpCredential, letter: Letter) -> Job:
+        """Put a sealed letter in the queue of its credential; the future has the outcome, or raises as ``send``.
+
+        For those who send many: no coroutine and no task a message. Whoever cancels the future, or a task that
+        awaits it, learns by it whether the letter may have been sent: see ``Job.cancel``.
+        """
         if self._closed:
             raise RuntimeError("the sender is closed")
-        return await self._lane(credential).send(letter)
+        return self._lane(credential).submit(letter)
+
+    def wait(self, credential: SmtpCredential) -> float | None:
+        """Seconds for which the credential is held back, since the server asked for less (421, 432, 454);
+        None when it is not.
+        """
+        pace = self._paces.get(_key(credential))
+        return (pace.wait() or None) if pace is not None else None
 
     def _lane(self, credential: SmtpCredential) -> Lane:
-        key = (credential.workspace, credential.name, credential.fingerprint)
+        key = _key(credential)
         lane = self._lanes.get(key)
         if lane is None:
             for other, old in self._lanes.items():
@@ -76,3 +99,7 @@ class Sender:
     def _forget(self, key: Key) -> None:
         # The credential's secret leaves memory with its last connection.
         self._lanes.pop(key, None)
+
+
+def _key(credential: SmtpCredential) -> Key:
+    return (credential.workspace, credential.name, credential.fingerprint)
