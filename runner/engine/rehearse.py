@@ -1,0 +1,269 @@
+"""What a flow would send for one event, by the one road there is, with nothing opened and nothing sent.
+
+No http node makes a request here. It counts as answered, and what it would answer is not known: a node that
+needs that answer is *unforeseen*, which is no failure. An attachment from a URL is stood in for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+
+from runner.credential import HttpCredential, SmtpCredential
+from runner.engine.execute import Execution
+from runner.errors import AttachmentError, FlowpostError, UsageError
+from runner.model import Event, Flow, Node, NodeResult, OnError, Status
+from runner.net.http import HttpClient, HttpReply
+from runner.net.url import Params, parse_url
+from runner.nodes.base import Context, Credentials, Message, NodeType, NotRehearsed
+from runner.schema.problems import Problem
+
+STAND_IN = b"fetched when the message is sent\r\n"
+"""The octets of an attachment that is not fetched in a rehearsal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unforeseen:
+    """A node that cannot be known before it runs: it needs what the node ``needs`` answers.
+
+    ``credential`` is that of an smtp node, where it is written out. ``certain`` is false when even its ``when``
+    or ``for_each`` needs the answer, so that nobody knows whether, or how often, it runs.
+    """
+
+    node: str
+    type: str
+    needs: str
+    credential: str | None = None
+    certain: bool = True
+
+    def __str__(self) -> str:
+        whether = "" if self.certain else " whether it runs"
+        return f'node "{self.node}":{whether} cannot be known before it runs: it needs the answer of "{self.needs}"'
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFailure:
+    """A node that fails; ``error`` is ``FlowpostError.as_dict()``, ``stops`` what ``on_error`` makes of it."""
+
+    node: str
+    error: Mapping[str, object]
+    stops: bool
+
+    def exception(self) -> FlowpostError:
+        """The error again, of its own class, with the node's id in front."""
+        kind = next(
+            (kind for kind in _kinds(FlowpostError) if kind.code == self.error["code"]), FlowpostError
+        )
+        hint = self.error["hint"]
+        return kind(
+            f'node "{self.node}": {self.error["message"]}',
+            hint=None if hint is None else str(hint),
+            transient=bool(self.error["transient"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What one event comes to.
+
+    ``problems`` are what the body schema says against the event's body; when there are any, nothing was rendered.
+    """
+
+    messages: tuple[Message, ...] = ()
+    unforeseen: tuple[Unforeseen, ...] = ()
+    failures: tuple[NodeFailure, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def error(self) -> FlowpostError | None:
+        """Why the run would fail: the body, or the node that stops it. None when it would not."""
+        if self.problems:
+            told = "; ".join(f"{problem.pointer or '/'}: {problem.message}" for problem in self.problems)
+            return UsageError(f"the body does not match the body schema: {told}")
+        return next((failure.exception() for failure in self.failures if failure.stops), None)
+
+
+class Rehearsal:
+    """Rehearses one flow for any number of events.
+
+    ``context`` says which settings (delivery mode, vars), credentials and date hold; a credential is looked up
+    once. ``coerce`` is applied to each body first: cells of a CSV become what the body schema asks for.
+    """
+
+    def __init__(
+        self, flow: Flow, context: Context, coerce: Callable[[object], object] | None = None
+    ) -> None:
+        from runner.schema import unaudited_checker
+
+        self.flow = flow
+        self._coerce = coerce
+        self._checker = None if flow.body is None else unaudited_checker(flow.body)
+        self._context = replace(
+            context, rehearsal=True, credentials=_Once(context.credentials), http=_Offline()
+        )
+
+    async def messages(self, event: Event, run_id: str) -> list[Message]:
+        """The messages that the flow would send for ``event``, without those that are unforeseen.
+
+        Raises UsageError for a body that the schema refuses, else the FlowpostError of the node that stops the
+        run, with the node's id.
+        """
+        found = await self.rehearse(event, run_id)
+        if found.error is not None:
+            raise found.error
+        return list(found.messages)
+
+    async def rehearse(self, event: Event, run_id: str) -> Rehearsed:
+        """Everything that can be known of the run ``run_id`` of ``event``. Raises nothing for an event's sake."""
+        if self._coerce is not None:
+            event = replace(event, body=self._coerce(event.body))
+        problems = () if self._checker is None else tuple(self._checker.problems(event.body))
+        if problems:
+            return Rehearsed(problems=problems)
+        messages: list[Message] = []
+        execution = _Execution(context=replace(self._context, on_message=messages.append))
+        run = await execution.run(self.flow, event, run_id)
+        stopping = {node.id for node in self.flow.nodes if node.on_error is OnError.STOP}
+        failures = tuple(
+            NodeFailure(name, result.error, name in stopping)
+            for name, result in run.nodes.items()
+            if result.status is Status.FAILED and result.error is not None
+        )
+        return Rehearsed(tuple(messages), tuple(execution.unforeseen), failures)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Execution(Execution):
+    """An execution whose http nodes leave ``Later`` as their output."""
+
+    touched: list[str] = field(default_factory=list)
+    unforeseen: list[Unforeseen] = field(default_factory=list)
+
+    async def _attempt(
+        self, kind: type[NodeType], node: Node, scope: Mapping[str, object], context: Context
+    ) -> object:
+        if node.type == "smtp":
+            context = replace(context, http=_StandIns())
+        try:
+            return await super()._attempt(kind, node, scope, context)
+        except NotRehearsed:
+            return Later(node.id, self.touched)
+
+    async def _node(self, node: Node, scope: Mapping[str, object], run_id: str) -> NodeResult:
+        self.touched.clear()
+        result = await super()._node(node, scope, run_id)
+        if result.status is not Status.FAILED or not self.touched:
+            return result
+        credential = node.params.get("credential")
+        self.unforeseen.append(
+            Unforeseen(
+                node=node.id,
+                type=node.type,
+                needs=self.touched[0],
+                credential=credential if isinstance(credential, str) else None,
+                # Without an attempt it was `when` or `for_each` that could not be evaluated.
+                certain=result.attempts > 0,
+            )
+        )
+        return NodeResult(status=Status.SUCCEEDED, output=Later(self.touched[0], self.touched))
+
+
+class Later(Mapping[str, Any]):
+    """An answer that nobody has yet: whatever a template does with it is noted, and ends the rendering."""
+
+    def __init__(self, node: str, touched: list[str]) -> None:
+        self._node = node
+        self._touched = touched
+
+    def _touch(self) -> NoReturn:
+        self._touched.append(self._node)
+        raise LookupError(f'the answer of "{self._node}" is not known yet')
+
+    def __getitem__(self, key: str) -> NoReturn:
+        self._touch()
+
+    def __contains__(self, key: object) -> NoReturn:
+        self._touch()
+
+    def __iter__(self) -> Iterator[str]:
+        self._touch()
+
+    def __len__(self) -> int:
+        self._touch()
+
+    def __eq__(self, other: object) -> bool:
+        self._touch()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _Offline(HttpClient):
+    """A client that makes no request."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def request(self, *given: Any, **named: Any) -> HttpReply:
+        """Refuse."""
+        raise NotRehearsed
+
+
+class _StandIns(HttpClient):
+    """A client that answers every attachment with a stand-in of its kind."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Params = (),
+        content: bytes | None = None,
+        timeout: float,  # noqa: ASYNC109
+        max_bytes: int,
+        redirects: int = 0,
+    ) -> HttpReply:
+        """Answer at once; AttachmentError for what is no URL."""
+        from mimetypes import guess_type
+
+        try:
+            path = parse_url(url, params).path
+        except ValueError as error:
+            raise AttachmentError(str(error)) from error
+        kind = guess_type(path)[0] or "application/octet-stream"
+        return HttpReply(200, {"content-type": kind}, STAND_IN, url)
+
+
+class _Once:
+    """Looks each credential up once: a rehearsal of many rows must not read its file for each."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._known: dict[str, SmtpCredential | FlowpostError] = {}
+
+    async def smtp(self, name: str) -> SmtpCredential:
+        """The SMTP credential of that name; what was wrong with it stays wrong."""
+        known = self._known.get(name)
+        if known is None:
+            try:
+                known = await self._credentials.smtp(name)
+            except FlowpostError as error:
+                known = error
+            self._known[name] = known
+        if isinstance(known, FlowpostError):
+            raise known.with_traceback(None)
+        return known
+
+    async def http(self, name: str) -> HttpCredential:
+        """None is needed where no request is made, so nothing is decrypted."""
+        raise NotRehearsed
+
+
+def _kinds(kind: type[FlowpostError]) -> Iterator[type[FlowpostError]]:
+    yield kind
+    for inner in kind.__subclasses__():
+        yield from _kinds(inner)
