@@ -1,0 +1,123 @@
+"""The conditions that senders are compared under, each with who runs and what must come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+from contenders import NODEMAILER, UPYO, Contender, Flowpost, Source
+from servers import Server, long_wire, node_sink, smtp_sink
+from tables import Goal
+
+FLOWPOST = Flowpost()
+UNCHECKED = Flowpost("flowpost --no-preflight", options=("--no-preflight",))
+CHUNKED = Flowpost("flowpost, chunking 8", chunking=8)
+TWO = Flowpost("flowpost, two processes", processes=2)
+SIZE = 5300
+LIMIT = Source("smtp-source -d", SIZE, keeps=True)
+SOURCE = Source("smtp-source", SIZE, keeps=False)
+WAY = 25
+
+
+@dataclass(frozen=True)
+class Path:
+    """The way to a server: what to connect to, and who receives at its end."""
+
+    near: Server
+    end: Server
+
+
+@dataclass(frozen=True)
+class Variant:
+    name: str
+    title: str
+    server: Callable[[], AbstractContextManager[Path]]
+    contenders: Sequence[Contender]
+    goals: Sequence[Goal] = ()
+    rows: float = 1.0  # of --rows
+    database: str = "sqlite"
+    bases: Sequence[str] = field(default=(NODEMAILER.name, UPYO.name))
+
+
+@contextmanager
+def plain(*options: str) -> Iterator[Path]:
+    with smtp_sink(*options) as server:
+        yield Path(server, server)
+
+
+@contextmanager
+def ours(**options: bool | int) -> Iterator[Path]:
+    with node_sink(**options) as server:  # type: ignore[arg-type]
+        yield Path(server, server)
+
+
+@contextmanager
+def far(*, chunking: bool) -> Iterator[Path]:
+    with node_sink(chunking=True) if chunking else smtp_sink() as server, long_wire(server, WAY) as wire:
+        yield Path(wire, server)
+
+
+FAST = (
+    Goal("flowpost", "Nodemailer", 5),
+    Goal("flowpost", "@upyo/smtp", 1.5),
+    Goal("flowpost", "Nodemailer", 0.2, "cpu"),
+)
+VARIANTS = (
+    Variant(
+        "plain",
+        "smtp-sink, SQLite",
+        plain,
+        (NODEMAILER, UPYO, FLOWPOST, UNCHECKED, LIMIT, SOURCE),
+        (*FAST, Goal("flowpost", LIMIT.name, 0.33)),
+        bases=(NODEMAILER.name, UPYO.name, LIMIT.name),
+    ),
+    Variant(
+        "tls",
+        "TLS from the start, own sink",
+        lambda: ours(tls=True),
+        (NODEMAILER, UPYO, FLOWPOST),
+        (Goal("flowpost", "Nodemailer", 3.5),),
+    ),
+    Variant(
+        "far",
+        "round trip of 50 ms, smtp-sink",
+        lambda: far(chunking=False),
+        (NODEMAILER, UPYO, FLOWPOST),
+        (Goal("flowpost", "Nodemailer", 1.8),),
+        rows=0.2,
+    ),
+    Variant(
+        "chunking",
+        "round trip of 50 ms, sink with CHUNKING",
+        lambda: far(chunking=True),
+        (NODEMAILER, UPYO, FLOWPOST, CHUNKED),
+        (Goal(CHUNKED.name, "Nodemailer", 8),),
+        rows=0.2,
+    ),
+    Variant(
+        "singly",
+        "smtp-sink without PIPELINING",
+        lambda: plain("-p"),
+        (NODEMAILER, UPYO, FLOWPOST),
+        (Goal("flowpost", "Nodemailer", 1),),
+    ),
+    Variant(
+        "postgres",
+        "smtp-sink, PostgreSQL (fsync on)",
+        plain,
+        (NODEMAILER, UPYO, FLOWPOST, TWO),
+        FAST,
+        database="postgres",
+        bases=(NODEMAILER.name, UPYO.name, FLOWPOST.name),
+    ),
+    Variant(
+        "two",
+        "20 ms before each acceptance, PostgreSQL",
+        lambda: ours(wait=20),
+        (FLOWPOST, TWO),
+        (Goal(TWO.name, "flowpost", 1.7),),
+        database="postgres",
+        bases=(FLOWPOST.name,),
+    ),
+)
