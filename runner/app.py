@@ -15,8 +15,11 @@ from runner.load import find_workspace, load_flow, load_flows, load_settings
 from runner.model import Flow, Settings
 
 if TYPE_CHECKING:
+    from runner.batch.program import Batch, Face, Wishes
+    from runner.batch.report import Report
     from runner.net.guard import Guard
     from runner.nodes.base import Context, Credentials
+    from runner.rows import RowFile
     from runner.secret.store import CredentialStore
     from runner.serve.service import Service
 
@@ -134,6 +137,28 @@ class App:
                     drain=drain,
                 )
             catalog.close()
+
+    @asynccontextmanager
+    async def batch(
+        self, flow: Flow, file: RowFile, wishes: Wishes, face: Face, report: Report
+    ) -> AsyncIterator[Batch]:
+        """A batch of ``flow`` over the rows of ``file``, wired and ready to run."""
+        from runner.batch.program import Batch
+        from runner.ledger.direct import open_database
+        from runner.smtp.pool import Sender
+
+        async with self.context() as context:
+            assert isinstance(context.sender, Sender)
+            yield Batch(
+                flow=flow,
+                file=file,
+                context=context,
+                sender=context.sender,
+                open_database=lambda: open_database(self.settings.database, self.root),
+                wishes=wishes,
+                face=face,
+                report=report,
+            )
 
     def _flow_path(self, name: str) -> Path | None:
         candidates = [self.root / self.settings.flows / f"{name}{suffix}" for suffix in (".yaml", ".yml")]

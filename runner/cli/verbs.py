@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 VERBS = {
+    "batch": "Send one message a row of a file, once and only once.",
     "demo": "Send one message to an inbox on this machine and show it: the whole path.",
     "init": "Make a workspace that runs.",
     "preview": "Show the message as it would be sent.",

@@ -11,8 +11,10 @@ from runner.errors import ConfigurationError, Unavailable
 class FileLock:
     """An exclusive lock beside the database's file; the system lets go of it when the process dies."""
 
-    def __init__(self, database: Path) -> None:
-        self.path = database.with_name(database.name + ".lock")
+    def __init__(self, database: Path, *, what: str = "flowpost serve", suffix: str = "") -> None:
+        """``what`` is whoever else would hold it, in words; ``suffix`` tells locks beside one database apart."""
+        self.path = database.with_name(f"{database.name}{suffix}.lock")
+        self._what = what
         self._handle: int | None = None
 
     def take(self) -> None:
@@ -31,7 +33,7 @@ class FileLock:
             holder = os.read(handle, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(handle)
             raise ConfigurationError(
-                f"another flowpost serve (process {holder}) works with the database beside {self.path}",
+                f"another {self._what} (process {holder}) works with the database beside {self.path}",
                 hint="stop it, or set database to a postgresql:// URL to run several",
             ) from exc
         os.ftruncate(handle, 0)

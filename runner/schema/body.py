@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from runner.schema.problems import Problem, explain
+from runner.schema.quick import quick
 
 MAX_SECONDS = 1.0
 """How long one value may be checked."""
@@ -34,6 +35,13 @@ class Checker:
 
     def __init__(self, validator: Any) -> None:
         self._validator = validator
+        self._quick = quick(validator.schema)
+
+    def valid(self, value: object) -> bool:
+        """Whether ``value`` has no problem: the cheap question, for whoever has many values. Never raises."""
+        if self._quick is not None and self._quick(value):
+            return True
+        return not self.problems(value)
 
     def problems(self, value: object) -> list[Problem]:
         """What is wrong with ``value``, at most MAX_PROBLEMS; empty when it is valid. Never raises."""

@@ -1,0 +1,408 @@
+"""Carries the rows of a flow that is one message: intents and outcomes in shared transactions, sessions kept full.
+
+One turn of the loop is one transaction: the outcomes that came since the last one, and the intents of the messages
+that leave next. While the disk works, the messages after those are written. Nothing is handed to a session before its
+intent is on disk, nothing is reported before its outcome is, and no more intents stand open than the sessions can
+carry: they are what is unknown after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from runner.batch.feed import Feed, Item
+from runner.batch.letters import Bodies, Letters
+from runner.batch.stop import Stop
+from runner.batch.trouble import Trouble
+from runner.batch.verdict import Then, Verdict, after_error, after_outcome
+from runner.credential import SmtpCredential
+from runner.errors import DeliveryUnknown, FlowpostError, Unavailable
+from runner.ledger.batches import Ours, Record, RowState
+from runner.ledger.postponed import Postponed
+from runner.ledger.writer import Writer
+from runner.model import Envelope, Outcome
+from runner.nodes.prepared import Filled
+from runner.smtp.job import Job
+from runner.smtp.pool import Sender
+from runner.smtp.transaction import Letter
+
+MOST_WAITING = 20_000
+"""Rows that wait for a later attempt at most; then no new ones are begun."""
+GROUP = 100
+"""Rows that share a transaction at most."""
+REFRESH = 1.0
+"""Seconds for which a credential is used as it was looked up."""
+LAST_WORDS = 10.0
+"""Seconds for which outcomes are tried to be written to a database that is away."""
+
+
+class Watcher(Protocol):
+    """Told of each outcome, once it is on disk."""
+
+    def ended(self, item: Item, record: Record, message_ids: tuple[str, ...]) -> None:
+        """A row has its last word."""
+        ...
+
+    def waits(self, number: int, seconds: float, why: str) -> None:
+        """So many rows wait; the next one's turn comes in ``seconds``."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Ready:
+    """A row whose message is written."""
+
+    item: Item
+    filled: Filled
+
+
+@dataclass
+class Courier:
+    """Works until every row of the feed has its outcome, or until ``stop`` says so."""
+
+    feed: Feed
+    letters: Letters
+    bodies: Bodies
+    ours: Ours
+    writer: Writer
+    sender: Sender
+    credential: Callable[[], Awaitable[SmtpCredential]]
+    turn: Callable[[SmtpCredential], Awaitable[None]]
+    watcher: Watcher
+    stop: Stop
+    check: bool
+    paced: Callable[[SmtpCredential], bool] = lambda credential: bool(credential.rates)
+    trusted: Callable[[], bool] = lambda: True
+    trouble: Trouble = field(default_factory=Trouble)
+    cache: dict[int, Filled] = field(default_factory=dict)
+    chance: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        self._awake = asyncio.Event()
+        self._ready: deque[Ready] = deque()
+        self._later: list[tuple[float, int, Item]] = []
+        self._order = itertools.count()
+        self._flying: dict[int, Job] = {}
+        self._ended: list[tuple[Item, Record, str | None]] = []
+        self._permits = 0
+        self._asking: set[asyncio.Task[None]] = set()
+        self._looked = -REFRESH
+        self._credential: SmtpCredential | None = None
+        self._away: float | None = None
+        self.unwritten: list[Record] = []
+        """Rows that were sent while nothing could be written any more."""
+
+    def wake(self) -> None:
+        """Look again: something has changed."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Raises what stopped the batch: an error that every row would meet, or a database that is away."""
+        self.stop.subscribe(self.wake, self._abandon)
+        try:
+            await self._work()
+        finally:
+            for task in self._asking:
+                task.cancel()
+            await asyncio.gather(*self._asking, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            self._awake.clear()
+            if self.feed.failure is not None:
+                self.stop.because(self.feed.failure)
+            credential = await self._look_up()
+            self._fill_ahead(credential)
+            ended, self._ended = self._ended, []
+            leaving = [] if self.stop.asked or credential is None else self._leaving(credential)
+            finished = self.feed.take_finished()
+            if not ended and not leaving and not finished:
+                if self._done():
+                    break
+                await self._sleep()
+                continue
+            await self._commit(credential, ended, leaving, finished)
+        if self.stop.error is not None:
+            raise self.stop.error
+
+    async def _commit(
+        self,
+        credential: SmtpCredential | None,
+        ended: list[tuple[Item, Record, str | None]],
+        leaving: list[Ready],
+        finished: list[int],
+    ) -> None:
+        records = [record for _, record, _ in ended]
+        for ready in leaving:
+            item = ready.item
+            records.append(Record(item.row.number, RowState.SENDING, item.attempts + 1, item.replies or None))
+        work = partial(self.ours.turn, records=records, finished=finished)
+        commit = asyncio.ensure_future(self.writer.write(work))
+        # Let the thread begin; then use the time that the disk takes.
+        await asyncio.sleep(0)
+        self._fill_ahead(credential)
+        try:
+            held = await commit
+        except Unavailable as error:
+            self._ready.extendleft(reversed(leaving))
+            self._ended[:0] = ended
+            self.feed.unwritten(finished)
+            await self._database_away(error)
+            return
+        self._away = None
+        self.feed.noted(finished)
+        self._report(ended, held)
+        for ready in leaving:
+            if ready.item.stretch.number not in held or not self.trusted():
+                continue
+            assert credential is not None
+            self._submit(credential, ready)
+
+    async def _database_away(self, error: Unavailable) -> None:
+        """Send nothing more, and try for a while to write down what came of what was sent."""
+        self.stop.because(error)
+        if self._away is None:
+            self._away = time.monotonic()
+        if time.monotonic() - self._away > LAST_WORDS or self.stop.abandoned:
+            # The intents stand: the ledger says "sending" of these rows, and the next process "unknown".
+            self.unwritten = [record for _, record, _ in self._ended if record.state is RowState.SENT]
+            raise error
+        await asyncio.sleep(0.25)
+
+    def _report(self, ended: list[tuple[Item, Record, str | None]], held: set[int]) -> None:
+        for item, record, message_id in ended:
+            if item.stretch.number in held and record.state is not RowState.PENDING:
+                self.watcher.ended(item, record, () if message_id is None else (message_id,))
+
+    # -- what leaves next ----------------------------------------------------------------------------
+
+    async def _look_up(self) -> SmtpCredential | None:
+        now = time.monotonic()
+        if self._credential is None or now - self._looked > REFRESH:
+            try:
+                self._credential = await self.credential()
+                self._looked = now
+            except FlowpostError as error:
+                self.stop.because(error)
+        return self._credential
+
+    def _window(self, credential: SmtpCredential) -> int:
+        return credential.max_connections * 2 * max(1, credential.chunking)
+
+    def _fill_ahead(self, credential: SmtpCredential | None) -> None:
+        """Write the next messages, as many as a window holds."""
+        if credential is None or self.stop.asked:
+            return
+        window = self._window(credential)
+        now = time.monotonic()
+        while len(self._ready) < window:
+            if self._later and self._later[0][0] <= now:
+                item = heapq.heappop(self._later)[2]
+            elif len(self._later) >= MOST_WAITING or (taken := self.feed.take()) is None:
+                return
+            else:
+                item = taken
+            self._fill(item, credential)
+
+    def _fill(self, item: Item, credential: SmtpCredential) -> None:
+        number = item.row.number
+        filled = self.cache.pop(number, None)
+        if filled is None:
+            try:
+                if item.body is None:
+                    item.body = self.bodies.of(item.row, check=self.check)
+                filled = self.letters.fill(number, item.body, credential)
+            except FlowpostError as error:
+                self._end(item, RowState.INVALID if item.body is None else RowState.FAILED, error=error)
+                return
+            if filled is None:
+                self._end(item, RowState.SKIPPED)
+                return
+        self._ready.append(Ready(item, filled))
+
+    def _leaving(self, credential: SmtpCredential) -> list[Ready]:
+        room = min(self._window(credential) - len(self._flying), GROUP)
+        if time.monotonic() < self.trouble.until or not self.trusted():
+            return []
+        if self.trouble.there:
+            # One message finds out whether the server is back.
+            room = min(room, 1 - len(self._flying))
+        room = min(max(room, 0), len(self._ready))
+        if not self.paced(credential):
+            return [self._ready.popleft() for _ in range(room)]
+        for _ in range(room - self._permits - len(self._asking)):
+            task = asyncio.create_task(self._ask(credential))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        leaving = [self._ready.popleft() for _ in range(min(room, self._permits))]
+        self._permits -= len(leaving)
+        return leaving
+
+    async def _ask(self, credential: SmtpCredential) -> None:
+        """Wait for one turn at the rates."""
+        try:
+            await self.turn(credential)
+        except Postponed as later:
+            self.watcher.waits(len(self._ready), later.seconds, "for the rates")
+            await asyncio.sleep(min(later.seconds, 60.0))
+        except FlowpostError as error:
+            self.stop.because(error)
+        else:
+            self._permits += 1
+        self._awake.set()
+
+    # -- sessions ------------------------------------------------------------------------------------
+
+    def _submit(self, credential: SmtpCredential, ready: Ready) -> None:
+        filled, item = ready.filled, ready.item
+        envelope = filled.envelope
+        if item.replies:
+            left = tuple(
+                name
+                for name in envelope.recipients
+                if name not in item.replies or ((reply := item.replies[name]) is not None and reply.transient)
+            )
+            envelope = Envelope(envelope.sender, left or envelope.recipients, envelope.smtputf8)
+        item.attempts += 1
+        try:
+            job = self.sender.submit(credential, Letter.seal(envelope, filled.data))
+        except FlowpostError as error:
+            self._failed(ready, envelope, error)
+            return
+        self._flying[item.row.number] = job
+        job.add_done_callback(partial(self._landed, ready, envelope))
+
+    def _landed(self, ready: Ready, envelope: Envelope, job: asyncio.Future[Outcome]) -> None:
+        self._flying.pop(ready.item.row.number, None)
+        self._awake.set()
+        if job.cancelled():
+            # Stopped before the server had it.
+            ready.item.attempts -= 1
+            self._put_back(ready.item, 0.0)
+            return
+        error = job.exception()
+        if isinstance(error, FlowpostError):
+            self._failed(ready, envelope, error)
+        elif error is not None:
+            self.stop.because(error)
+            fault = DeliveryUnknown("Delivery unknown: a fault of flowpost's own")
+            self._end(ready.item, RowState.UNKNOWN, error=fault, message_id=ready.filled.message_id)
+        else:
+            self.trouble.over()
+            item = ready.item
+            self._act(
+                ready,
+                after_outcome(item.replies, job.result(), item.attempts, self.letters.retry, self.chance()),
+            )
+
+    def _failed(self, ready: Ready, envelope: Envelope, error: FlowpostError) -> None:
+        item = ready.item
+        verdict = after_error(
+            item.replies,
+            error,
+            envelope.recipients,
+            attempts=item.attempts,
+            strikes=item.strikes,
+            resend=self.letters.prepared.on_unknown == "resend" and not self.stop.asked,
+            retry=self.letters.retry,
+            chance=self.chance(),
+        )
+        if error.smtp_code is not None:
+            self.trouble.over()
+        self._act(ready, verdict)
+
+    def _act(self, ready: Ready, verdict: Verdict) -> None:
+        item = ready.item
+        item.replies = verdict.replies
+        match verdict.then:
+            case Then.END:
+                self._end(
+                    item,
+                    verdict.state,
+                    response=verdict.response,
+                    error=verdict.error,
+                    message_id=ready.filled.message_id,
+                )
+            case Then.AGAIN:
+                self._put_back(item, verdict.delay)
+            case Then.HOLD | Then.STOP:
+                assert verdict.error is not None
+                item.attempts -= 1
+                self._put_back(item, 0.0)
+                if verdict.then is Then.STOP:
+                    self.stop.because(verdict.error)
+                else:
+                    self._hold(item, verdict.error)
+
+    def _hold(self, item: Item, error: FlowpostError) -> None:
+        item.strikes += 1
+        pause = self.trouble.met(time.monotonic(), error)
+        if pause is None:
+            self.stop.because(error)
+        else:
+            self.watcher.waits(len(self._ready) + 1, pause, error.message)
+
+    def _end(
+        self,
+        item: Item,
+        state: RowState,
+        *,
+        response: str | None = None,
+        error: FlowpostError | None = None,
+        message_id: str | None = None,
+    ) -> None:
+        record = Record(
+            item.row.number,
+            state,
+            item.attempts,
+            item.replies or None,
+            response,
+            None if error is None else error.as_dict(),
+        )
+        self._ended.append((item, record, message_id))
+        self.feed.settled(item)
+
+    def _put_back(self, item: Item, delay: float) -> None:
+        """The intent is taken back, and the row's turn comes again in ``delay`` seconds."""
+        moment = time.monotonic() + delay if delay else 0.0
+        heapq.heappush(self._later, (moment, next(self._order), item))
+        record = Record(item.row.number, RowState.PENDING, item.attempts, item.replies or None)
+        self._ended.append((item, record, None))
+
+    # -- waiting and stopping ------------------------------------------------------------------------
+
+    def _done(self) -> bool:
+        if self._flying or self._ended:
+            return False
+        if self.stop.asked:
+            return True
+        return self.feed.over and not len(self.feed) and not self._ready and not self._later
+
+    async def _sleep(self) -> None:
+        now = time.monotonic()
+        moments = [self.trouble.until] if self.trouble.until > now else []
+        if self._later:
+            moments.append(max(self._later[0][0], now))
+            if not self._flying and self._later[0][0] - now > 1.0:
+                self.watcher.waits(len(self._later), self._later[0][0] - now, "for a later attempt")
+        # A credential that may have changed, a heartbeat that may have come late.
+        seconds = max(0.001, min([each - now for each in moments] + [1.0]))
+        try:
+            async with asyncio.timeout(seconds):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+
+    def _abandon(self) -> None:
+        """Stop now: whatever has not left is taken back, whatever may have left is unknown."""
+        for job in list(self._flying.values()):
+            job.cancel()

@@ -1,0 +1,50 @@
+"""What is said before the first mail: how many messages, through which credential, for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runner.credential import Rate
+from runner.ledger.estimate import estimate, estimate_text
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One credential's part. ``messages`` are those that are left to send; ``rates`` include the batch's own."""
+
+    credential: str
+    messages: int
+    rates: tuple[Rate, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long the rates make it."""
+        return estimate(self.messages, self.rates)
+
+    @property
+    def told(self) -> str:
+        """The same for a person."""
+        return estimate_text(self.messages, self.rates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """The plan of a batch. ``total`` is None when the rows were not looked at before."""
+
+    batch_id: str
+    flow: str
+    data: str
+    total: int | None
+    already: int
+    bad: int
+    skipped: int
+    unforeseen: int
+    shares: Sequence[Share]
+    delivery: str
+    goes_on: bool
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes at least."""
+        return max((share.seconds for share in self.shares), default=0.0)

@@ -1,0 +1,202 @@
+"""The batches of a database: which rows of which file have which outcome, and who works on what.
+
+A batch's rows are cut into chunks; a process claims one, works it off, and says so. A chunk whose process has died
+is claimed by another, and what was being sent there then is unknown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from runner.ledger.database import execute, first, many, rows
+from runner.ledger.delivery import Replies, dump_replies, load_replies
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+DEAD = 8.0
+"""Seconds without a heartbeat after which a process's chunks are taken over."""
+_FAR = 2**62
+
+
+class RowState(StrEnum):
+    """Where a row stands. ``sending`` is the intent: on disk before DATA, gone once the outcome is."""
+
+    SENDING = "sending"
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+    INVALID = "invalid"
+
+
+FINAL = frozenset({RowState.SENT, RowState.FAILED, RowState.UNKNOWN, RowState.SKIPPED, RowState.INVALID})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the ledger holds of a row. ``error`` is ``FlowpostError.as_dict()``."""
+
+    number: int
+    state: RowState
+    attempts: int = 0
+    replies: Replies | None = None
+    response: str | None = None
+    error: Mapping[str, object] | None = None
+
+    def values(self, batch: int) -> dict[str, object]:
+        """The parameters of ``put_row``."""
+        return {
+            "batch": batch,
+            "number": self.number,
+            "state": self.state.value,
+            "attempts": self.attempts,
+            "replies": None if self.replies is None else dump_replies(self.replies),
+            "response": self.response,
+            "error": None if self.error is None else json.dumps(self.error),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A batch as the database has it. ``facts`` describe its data, for whoever asks what has changed."""
+
+    serial: int
+    flow: str
+    digest: str
+    data: str
+    facts: Mapping[str, object]
+    chunk: int
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A chunk that is this process's now: its number, its rows, what is known of them, and whether nobody had it before."""
+
+    number: int
+    first: int
+    last: int
+    known: Mapping[int, Record]
+    fresh: bool
+
+
+class Ours:
+    """One batch, as one process works on it. Each method is one transaction's work."""
+
+    def __init__(self, serial: int, chunk: int, owner: str, *, alone: bool, last: int | None) -> None:
+        """``alone``: no other process can live. ``last``: the last row that is asked for, None for all."""
+        self.serial = serial
+        self.chunk = chunk
+        self.owner = owner
+        self._alone = alone
+        self.last = _FAR if last is None else last
+        self._bound = _FAR if last is None else -(-last // chunk)
+
+    def end(self, row: int) -> None:
+        """Note that the data ends with this row."""
+        self.last = min(self.last, row)
+        self._bound = -(-self.last // self.chunk)
+
+    def claim(self, connection: Connection) -> Claim | None:
+        """The next chunk to work on; None when none is free."""
+        own = {"batch": self.serial, "owner": self.owner, "bound": self._bound}
+        while (
+            free := first(connection, "batches.free_chunk", **own, alone=int(self._alone), limit=DEAD)
+        ) is not None:
+            values = {"batch": self.serial, "owner": self.owner, "number": free["number"]}
+            if first(connection, "batches.take_chunk", **values, seen=free["owner"]) is not None:
+                return self._claimed(connection, free["number"], fresh=False)
+        new = first(connection, "batches.new_chunk", **own)
+        return None if new is None else self._claimed(connection, new["number"], fresh=True)
+
+    def _claimed(self, connection: Connection, number: int, *, fresh: bool) -> Claim:
+        first_, last = number * self.chunk + 1, (number + 1) * self.chunk
+        stretch = {"batch": self.serial, "first": first_, "last": last}
+        execute(connection, "batches.hold_rows", **stretch)
+        return Claim(number, first_, last, self.records(connection, first_, last), fresh)
+
+    def records(self, connection: Connection, first_: int, last: int) -> dict[int, Record]:
+        """What is known of a stretch of rows."""
+        found = rows(connection, "batches.rows", batch=self.serial, first=first_, last=last)
+        return {row["number"]: _record(dict(row)) for row in found}
+
+    def turn(self, connection: Connection, records: Sequence[Record], finished: Iterable[int]) -> set[int]:
+        """Write where rows stand, and which chunks are done; returns the chunks that are still ours.
+
+        Nothing is written of rows in other chunks: whoever has them now decides about them.
+        """
+        held = {
+            row["number"]
+            for row in rows(connection, "batches.hold_chunks", batch=self.serial, owner=self.owner)
+        }
+        values = [
+            record.values(self.serial) for record in records if (record.number - 1) // self.chunk in held
+        ]
+        if values:
+            many(connection, "batches.put_row", values)
+        for number in finished:
+            execute(connection, "batches.finish_chunk", batch=self.serial, number=number, owner=self.owner)
+        return held
+
+    def release(self, connection: Connection) -> None:
+        """Leave what is not done to whoever comes."""
+        execute(connection, "batches.release_chunks", batch=self.serial, owner=self.owner)
+
+    def open_chunks(self, connection: Connection) -> int:
+        """How many chunks somebody has begun and nobody finished."""
+        row = first(connection, "batches.open_chunks", batch=self.serial, bound=self._bound)
+        assert row is not None
+        return int(row["number"])
+
+    def tally(self, connection: Connection) -> dict[RowState, int]:
+        """How many rows are in which state, whoever put them there."""
+        found = rows(connection, "batches.tally", batch=self.serial, last=self.last)
+        return {RowState(row["state"]): row["number"] for row in found}
+
+    def reopen(self, connection: Connection, states: Iterable[RowState]) -> None:
+        """Let rows of these states be tried again."""
+        for state in states:
+            execute(connection, "batches.reopen", batch=self.serial, state=state.value, last=self.last)
+        execute(connection, "batches.reopen_chunks", batch=self.serial, chunk=self.chunk)
+
+
+def open_batch(
+    connection: Connection,
+    batch_id: str,
+    *,
+    flow: str,
+    digest: str,
+    data: str,
+    facts: Mapping[str, object],
+    chunk: int,
+) -> Known:
+    """The batch of that id, made when there is none; the caller compares what it holds with what it wants."""
+    values = {"id": batch_id, "flow": flow, "digest": digest, "data": data, "chunk": chunk}
+    fresh = first(connection, "batches.insert", **values, facts=json.dumps(facts)) is not None
+    row = first(connection, "batches.get", id=batch_id)
+    assert row is not None
+    known = json.loads(row["facts"])
+    return Known(row["serial"], row["flow"], row["digest"], row["data"], known, row["chunk"], fresh)
+
+
+def accept_flow(connection: Connection, serial: int, digest: str) -> None:
+    """Go on with another version of the flow."""
+    execute(connection, "batches.accept_flow", batch=serial, digest=digest)
+
+
+def _record(row: dict[str, object]) -> Record:
+    replies, error = row["replies"], row["error"]
+    return Record(
+        int(str(row["number"])),
+        RowState(str(row["state"])),
+        int(str(row["attempts"])),
+        None if replies is None else load_replies(str(replies)),
+        None if row["response"] is None else str(row["response"]),
+        None if error is None else json.loads(str(error)),
+    )
