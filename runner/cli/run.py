@@ -36,7 +36,10 @@ Example:
 def command(
     directory: Path, flow: str, body: str | None, pairs: tuple[str, ...], dry_run: bool, form: str
 ) -> int:
-    """Run FLOW (a name or a path) once, to its end, and say what every node did."""
+    """Run FLOW (a name or a path) once, to its end, and say what every node did.
+
+    `flowpost runs` shows it afterwards, beside those of a service; a dry run leaves no trace.
+    """
     import asyncio
 
     from runner.app import App
@@ -61,14 +64,22 @@ async def _run(
     from dataclasses import replace
 
     from runner.app import App
+    from runner.engine.byhand import ByHand
     from runner.engine.execute import Execution, Silent
     from runner.engine.identity import new_run_id
 
     assert isinstance(app, App)
+    listener = Silent() if quiet else Narrator()
     async with app.context(rehearsal=dry_run) as context:
         context = replace(context, on_message=messages.append)
-        listener = Silent() if quiet else Narrator()
-        return await Execution(context=context, listener=listener).run(flow, event, new_run_id())
+        if dry_run:
+            return await Execution(context=context, listener=listener).run(flow, event, new_run_id())
+        async with ByHand(context, _warn) as by_hand:
+            return await by_hand.run(flow, event, listener)
+
+
+def _warn(text: str) -> None:
+    click.echo(f"warning: {text}", err=True)
 
 
 class Narrator:

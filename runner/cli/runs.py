@@ -1,4 +1,4 @@
-"""``flowpost runs``: what ``flowpost serve`` has run, and what a person decides about it."""
+"""``flowpost runs``: what has run, and what a person decides about it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ T = TypeVar("T")
 
 STATUSES = ("accepted", "running", "waiting", "succeeded", "failed", "cancelled")
 """Those of the engine's history, which takes too long to import for ``--help``; a test compares them."""
-_PAGE = 500
 
 _FORMAT = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to answer."
@@ -40,10 +39,9 @@ Example:
 """,
 )
 def command() -> None:
-    """The history of `flowpost serve`: what ran, how it ended, and what goes on.
+    """The history of `flowpost serve` and `flowpost run`: what ran, how it ended, and what goes on.
 
-    RUN is a run's id, or the beginning of one. Works beside a running service, and without one. What `flowpost
-    run` does is not in the history.
+    RUN is a run's id, or the beginning of one. Works beside a running service, and without one.
     """
 
 
@@ -73,18 +71,11 @@ def list_runs(
 
     async def work(history: History) -> list[dict[str, Any]]:
         last = None if before is None else await _find(history, before)
-        found: list[dict[str, Any]] = []
-        while len(found) < limit:
-            size = _PAGE if unknown else min(_PAGE, limit - len(found))
-            page = await history.list(flow=flow, status=status, limit=size, before=last)
-            found += [named(row) for row in page if row["unknown"] or not unknown]
-            if len(page) < size:
-                break
-            last = page[-1]["id"]
-        return found[:limit]
+        found = await history.list(flow=flow, status=status, limit=limit, before=last, unknown=unknown)
+        return [named(row) for row in found]
 
     none: list[dict[str, Any]] = []
-    found = _with_history(directory, work, nothing=none)
+    found = _with_history(directory, work, nothing=none, reopening=False)
     if form == "json":
         _print_json({"runs": found})
         return OK
@@ -107,7 +98,7 @@ def show(directory: Path, run: str, form: str) -> int:
     async def work(history: History) -> dict[str, Any]:
         return named(await history.show(await _find(history, run)))
 
-    found = _with_history(directory, work)
+    found = _with_history(directory, work, reopening=False)
     if form == "json":
         _print_json(found)
     else:
@@ -146,7 +137,7 @@ def cancel(directory: Path, run: str, form: str) -> int:
         await history.cancel(found)
         return found
 
-    found = _with_history(directory, work)
+    found = _with_history(directory, work, reopening=False)
     return _done(form, {"run_id": found, "status": "cancelled"}, f"run {found} is cancelled")
 
 
@@ -182,7 +173,13 @@ def resolve(directory: Path, run: str, sent: bool, resend: bool, form: str) -> i
     return _done(form, answer, f"{messages} of run {found} {what}; the run goes on")
 
 
-def _with_history(directory: Path, work: Callable[[History], Awaitable[T]], *, nothing: T | None = None) -> T:
+def _with_history(
+    directory: Path,
+    work: Callable[[History], Awaitable[T]],
+    *,
+    nothing: T | None = None,
+    reopening: bool = True,
+) -> T:
     """What ``work`` returns; ``nothing`` when there is no database yet and that is an answer."""
     import asyncio
 
@@ -191,18 +188,18 @@ def _with_history(directory: Path, work: Callable[[History], Awaitable[T]], *, n
     app = App.open(directory, os.environ)
 
     async def run() -> T:
-        async with _history(app.settings.database, app.root) as history:
+        async with _history(app.settings.database, app.root, reopening) as history:
             if history is None:
                 if nothing is not None:
                     return nothing
-                raise _no_such_run("there is no run yet: no service has run here")
+                raise _no_such_run("there is no run yet: nothing has run here")
             return await work(history)
 
     return asyncio.run(run())
 
 
 @asynccontextmanager
-async def _history(url: str, root: Path) -> AsyncIterator[History | None]:
+async def _history(url: str, root: Path, reopening: bool) -> AsyncIterator[History | None]:
     """The history; None where there is no SQLite file, for a question must not make one."""
     from runner.engine.history import History
     from runner.ledger.database import Database
@@ -211,7 +208,7 @@ async def _history(url: str, root: Path) -> AsyncIterator[History | None]:
     if file is not None and not file.exists():
         yield None
         return
-    async with History.open(url, root) as history:
+    async with History.open(url, root, reopening=reopening) as history:
         yield history
 
 

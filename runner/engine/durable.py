@@ -85,12 +85,17 @@ class Queue:
             options["delay_seconds"] = delay
         self._client.enqueue_in_transaction(connection, options, run_id, leg)
 
-    def register(self, concurrency: int) -> None:
-        """Create DBOS's tables and the queue, of which each process carries ``concurrency`` legs at a time."""
+    def create(self) -> None:
+        """Create DBOS's tables: a database that only commands have used has none."""
         from dbos import DBOS
 
-        assert self._client is not None
+        quieten()
         DBOS.migrate(self._database.url)
+
+    def register(self, concurrency: int) -> None:
+        """Create DBOS's tables and the queue, of which each process carries ``concurrency`` legs at a time."""
+        assert self._client is not None
+        self.create()
         self._client.register_queue(QUEUE, worker_concurrency=concurrency, polling_interval_sec=POLLING)
 
     def close(self) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.engine.deserted import DEAD, end_deserted
 from runner.engine.durable import Queue
-from runner.engine.leg import WAITING, WHOLE, put_result
-from runner.engine.values import dump_event, load, load_result
-from runner.engine.versions import store_version
-from runner.errors import UsageError
+from runner.engine.leg import WAITING, WHOLE
+from runner.engine.values import load, load_result
+from runner.errors import Unavailable, UsageError
 from runner.ledger.database import Database, execute, first, rows
+from runner.ledger.direct import open_database
 from runner.ledger.writer import Writer
-from runner.model import Event, Flow, NodeResult, Run, Status
+from runner.model import NodeResult, Run, Status
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -34,12 +36,18 @@ class History:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, root: Path) -> AsyncIterator[History]:
-        """The history of a database, without an engine. Raises Unavailable."""
-        database = Database(url, root)
+    async def open(cls, url: str, root: Path, *, reopening: bool = True) -> AsyncIterator[History]:
+        """The history of a database, without an engine. Raises Unavailable.
+
+        Without ``reopening``, ``retry`` and ``resolve`` cannot be called, and a SQLite file opens faster.
+        """
+        database = Database(url, root) if reopening else open_database(url, root)
         await asyncio.to_thread(database.migrate)
         writer, queue = Writer(database), Queue(database)
         try:
+            with contextlib.suppress(Unavailable):
+                # Where nothing can be written, there is still something to be read.
+                await end_deserted(database, writer)
             yield cls(database, writer, queue)
         finally:
             await writer.close()
@@ -47,16 +55,32 @@ class History:
             database.close()
 
     async def list(
-        self, flow: str | None = None, status: str | None = None, limit: int = 50, before: str | None = None
+        self,
+        flow: str | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        before: str | None = None,
+        *,
+        unknown: bool = False,
     ) -> Sequence[Mapping[str, Any]]:
-        """The newest runs first; ``before`` is the id of the last one of the page before."""
-        values = {"flow": flow, "status": status, "limit": limit, "before": before}
-        found = await self._database.read(lambda connection: rows(connection, "runs.list_runs", **values))
+        """The newest runs first; ``before`` is the id of the last one of the page before.
+
+        ``unknown`` in a row: a message of the run may or may not have been delivered, as its outcome or the death of
+        the process that was sending it says. As an argument: only such runs.
+        """
+        values = {"flow": flow, "status": status, "limit": limit, "before": before, "dead": DEAD}
+        name = "runs.list_unknown" if unknown else "runs.list_runs"
+        found = await self._database.read(lambda connection: rows(connection, name, **values))
         return [{**row, "unknown": bool(row["unknown"]), "error": _loaded(row["error"])} for row in found]
 
     async def count(self) -> dict[str, int]:
         """How many runs have which status."""
         found = await self._database.read(lambda connection: rows(connection, "runs.count_runs"))
+        return {row["status"]: row["number"] for row in found}
+
+    async def open_runs(self) -> dict[str, int]:
+        """The same for those that have not ended, which is quick however long the history is."""
+        found = await self._database.read(lambda connection: rows(connection, "runs.count_open"))
         return {row["status"]: row["number"] for row in found}
 
     async def show(self, run_id: str) -> Mapping[str, Any]:
@@ -85,22 +109,6 @@ class History:
         event = load(run.pop("event"))
         error = _loaded(run.pop("error"))
         return {**run, "event": event, "error": error, "nodes": nodes, "deliveries": deliveries}
-
-    async def record(self, flow: Flow, event: Event, run: Run, *, templates: str, started: float) -> None:
-        """Note a run that another process carried to its end without the engine, as ``flowpost run`` does.
-
-        ``templates`` is the settings' folder; ``started`` seconds since 1970.
-        """
-
-        def work(connection: Connection) -> None:
-            store_version(connection, flow, templates)
-            values = {"id": run.id, "flow": flow.name, "digest": flow.digest, "path": flow.path}
-            words = {"status": str(run.status), "origin": event.type, "event": dump_event(event)}
-            execute(connection, "runs.record_run", **values, **words, started=started)
-            for name, result in run.nodes.items():
-                put_result(connection, run.id, name, WHOLE, result)
-
-        await self._writer.write(work)
 
     async def ended(self, run_id: str) -> Run | None:
         """The run, when there is one and it has ended."""
@@ -176,6 +184,7 @@ class History:
     async def _open_queue(self) -> None:
         if not self._queue.opened:
             await asyncio.to_thread(self._queue.open)
+            await asyncio.to_thread(self._queue.create)
 
     def _reopen(self, connection: Connection, run_id: str) -> None:
         row = first(connection, "runs.reopen_run", id=run_id)

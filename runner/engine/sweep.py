@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from runner.engine.deserted import DEAD, end_deserted
 from runner.engine.durable import RECOVERIES, Durable
 from runner.engine.values import dump
 from runner.engine.versions import Versions
 from runner.errors import FlowpostError, Unavailable
 from runner.ledger.database import Database, execute, rows
+from runner.ledger.presence import here
 from runner.ledger.writer import Writer
 
 if TYPE_CHECKING:
@@ -23,8 +25,6 @@ log = logging.getLogger(__name__)
 
 BEAT = 2.0
 """Seconds between two heartbeats."""
-DEAD = 8.0
-"""Seconds without one after which a process's runs are taken over."""
 _BURY = 3600.0
 _PRUNE = 600.0
 _LEGS_KEPT = 600.0
@@ -62,7 +62,7 @@ class Sweeper:
     async def beat(self) -> None:
         """Show that this process lives."""
         before = time.monotonic()
-        node = self._owner.partition(":")[0]
+        node = here(self._owner.partition(":")[0])
         await self._writer.write(
             lambda connection: execute(connection, "heartbeats.beat", owner=self._owner, node=node)
         )
@@ -120,6 +120,7 @@ class Sweeper:
                 if self._database.dialect != "sqlite":
                     await self.take_over()
                 await self.give_up()
+                await end_deserted(self._database, self._writer)
                 if time.monotonic() - pruned > _PRUNE:
                     pruned = time.monotonic()
                     await self.prune()

@@ -7,14 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import ConfigurationError, Unavailable
+from runner.ledger.faults import told
 from runner.ledger.statements import migrations, statement
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, RowMapping
+    import sqlite3
+
+    from sqlalchemy import Connection, CursorResult, Engine, RowMapping
 
 T = TypeVar("T")
 
@@ -42,11 +46,15 @@ class Database:
                 "the database is neither sqlite:///path nor postgresql://user@host/name",
                 hint="set database in flowpost.yaml, or FLOWPOST_DATABASE",
             )
-        self.engine = _sqlite(self.url) if self.dialect == "sqlite" else _postgresql(self.url)
         self.turn: AbstractContextManager[object] = (
             threading.Lock() if self.dialect == "sqlite" else nullcontext()
         )
         """SQLite has one writer at a time: who writes often takes this, since SQLite itself waits by sleeping."""
+
+    @cached_property
+    def engine(self) -> Engine:
+        """SQLAlchemy's pool, made when it is first needed: the import takes 0.4 s."""
+        return _sqlite(self.url) if self.dialect == "sqlite" else _postgresql(self.url)
 
     def migrate(self) -> None:
         """Create or update the tables, forward only. Raises Unavailable when the database cannot be used."""
@@ -55,7 +63,7 @@ class Database:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as exc:
                 raise Unavailable(f"the folder of the database cannot be made: {exc.strerror}") from exc
-        self.write(_migrate)
+        self.write(lambda connection: _migrate(connection, self.dialect))
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Do ``work`` in one transaction; raises Unavailable when the database cannot take it now."""
@@ -74,27 +82,41 @@ class Database:
 
     def close(self) -> None:
         """Close every connection that nobody uses."""
-        self.engine.dispose()
+        if "engine" in self.__dict__:
+            self.engine.dispose()
 
 
 def rows(connection: Connection, name: str, /, **values: object) -> Sequence[RowMapping]:
     """Run the named statement and return all its rows."""
-    return connection.execute(statement(name), values).mappings().all()
+    return _run(connection, name, values).mappings().all()
 
 
 def first(connection: Connection, name: str, /, **values: object) -> RowMapping | None:
     """Run the named statement and return its first row, if there is one."""
-    return connection.execute(statement(name), values).mappings().first()
+    return _run(connection, name, values).mappings().first()
 
 
 def execute(connection: Connection, name: str, /, **values: object) -> int:
     """Run the named statement; how many rows it touched."""
-    return connection.execute(statement(name), values).rowcount
+    return _run(connection, name, values).rowcount
 
 
 def many(connection: Connection, name: str, /, values: Sequence[Mapping[str, object]]) -> None:
     """Run the named statement once for each mapping."""
-    connection.execute(statement(name), [dict(each) for each in values])
+    own: Any = getattr(connection, "many", None)
+    if own is not None:
+        own(name, values)
+    else:
+        connection.execute(statement(name), [dict(each) for each in values])
+
+
+def _run(connection: Connection, name: str, values: Mapping[str, object]) -> CursorResult[Any]:
+    # A connection of ``runner.ledger.direct`` runs a statement by its name.
+    own: Any = getattr(connection, "run", None)
+    result: CursorResult[Any] = (
+        connection.execute(statement(name), values) if own is None else own(name, values)
+    )
+    return result
 
 
 def translated(exc: Exception) -> Exception:
@@ -110,43 +132,36 @@ def translated(exc: Exception) -> Exception:
 
     if isinstance(exc, ProgrammingError | IntegrityError):
         return exc
-    text = str(getattr(exc, "orig", exc)).lower()
-    for sign, words in _SIGNS:
-        if sign in text:
-            return Unavailable(f"the database {words}")
+    if (known := told(str(getattr(exc, "orig", exc)))) is not None:
+        return known
     if isinstance(exc, OperationalError | InterfaceError | PoolTimeout | DatabaseError):
         return Unavailable("the database does not answer")
     return exc
 
 
-_SIGNS = (
-    ("disk is full", "has no room left: the disk is full"),
-    ("no space left", "has no room left: the disk is full"),
-    ("readonly", "is read-only"),
-    ("read-only", "is read-only"),
-    ("disk i/o error", "cannot be written: the disk reports an error"),
-    ("unable to open", "file cannot be opened"),
-    ("malformed", "file is damaged"),
-    ("not a database", "file is not a SQLite database"),
-    ("locked", "is locked by another process"),
-)
-
-
-def _migrate(connection: Connection) -> None:
-    dialect = connection.dialect.name
+def _migrate(connection: Connection, dialect: str) -> None:
+    wanted = migrations(dialect)
     if dialect == "sqlite":
+        # Nothing to do is the common answer, and needs neither the writer's turn nor a disk that can be written.
+        there = first(connection, "migrations.there")
+        if there and {name for name, _ in wanted} <= _applied(connection):
+            return
         # A write first: the check and the changes are one transaction, whoever else starts now.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
-        connection.execute(statement("migrations.lock"))
-    connection.execute(statement("migrations.create"))
-    applied = {row["name"] for row in rows(connection, "migrations.applied")}
-    for name, statements in migrations(dialect):
+        execute(connection, "migrations.lock")
+    execute(connection, "migrations.create")
+    applied = _applied(connection)
+    for name, statements in wanted:
         if name in applied:
             continue
         for each in statements:
             connection.exec_driver_sql(each)
         execute(connection, "migrations.note", name=name, applied=time.time())
+
+
+def _applied(connection: Connection) -> set[str]:
+    return {row["name"] for row in rows(connection, "migrations.applied")}
 
 
 def single_writer(database: Database) -> Engine:
@@ -177,17 +192,22 @@ def _sqlite(url: str, *, synchronous: str = "FULL", pool: int = _POOL) -> Engine
 
     engine = create_engine(url, pool_size=pool, max_overflow=0, pool_timeout=60)
 
-    def prepare(connection: Any, record: object) -> None:
-        # Readers never wait for the writer, and a commit is one fsync.
-        connection.isolation_level = "IMMEDIATE"
-        connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA synchronous={synchronous}")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.create_function("flowpost_now", 0, time.time)
+    def connected(connection: Any, record: object) -> None:
+        prepare(connection, synchronous)
 
-    event.listen(engine, "connect", prepare)
+    event.listen(engine, "connect", connected)
     return engine
+
+
+def prepare(connection: sqlite3.Connection, synchronous: str = "FULL") -> None:
+    """Make a fresh connection what every statement relies on."""
+    # Readers never wait for the writer, and a commit is one fsync.
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.create_function("flowpost_now", 0, time.time)
 
 
 def _postgresql(url: str) -> Engine:

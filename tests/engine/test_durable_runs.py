@@ -259,27 +259,6 @@ async def test_a_failed_run_is_tried_again_from_its_failed_node(
             await running.runs.retry(accepted.run_id)
 
 
-async def test_a_run_of_the_command_line_is_noted_and_can_be_tried_again(workspace: Workspace) -> None:
-    from runner.engine.history import History
-    from runner.model import NodeResult, Run, Status
-
-    workspace.flow("sum", TWO)
-    flow = load(workspace, "sum")
-    error = {"code": "EHTTP", "message": "no"}
-    nodes = {"one": NodeResult(status=Status.FAILED, error=error), "two": NodeResult(status=Status.SKIPPED)}
-    run = Run(id="01-by-hand", flow="sum", status=Status.FAILED, nodes=nodes)
-    async with History.open("sqlite:///.flowpost/state.db", workspace.root) as history:
-        await history.record(flow, event({"n": 3}, type="manual"), run, templates="templates", started=1.0)
-        shown = await history.show(run.id)
-    async with engine(workspace) as running:
-        await running.runs.retry(run.id)
-        again = await finish(running, run.id)
-
-    assert shown["nodes"]["one"]["error"] == error
-    assert shown["origin"] == "manual"
-    assert again.nodes["two"].output["twice"] == 6
-
-
 async def test_the_list_pages_and_filters(workspace: Workspace) -> None:
     workspace.flow("sum", TWO)
     workspace.flow("other", TWO)

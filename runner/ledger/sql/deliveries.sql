@@ -38,6 +38,10 @@ RETURNING id;
 UPDATE deliveries SET state = 'unknown', at = flowpost_now()
 WHERE id = :id AND state = 'sending' AND attempts = :attempts;
 
+-- name: hold_run
+-- The same, for every message of a run whose process is gone.
+UPDATE deliveries SET state = 'unknown', at = flowpost_now() WHERE run_id = :run_id AND state = 'sending';
+
 -- name: settle
 -- What came of the attempt that this owner began; a later attempt's row stays as it is.
 UPDATE deliveries

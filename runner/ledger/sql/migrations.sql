@@ -2,6 +2,10 @@
 -- The list of what has been applied.
 CREATE TABLE IF NOT EXISTS flowpost_migrations (name TEXT PRIMARY KEY, applied DOUBLE PRECISION NOT NULL);
 
+-- name: there
+-- Whether a SQLite file has the list.
+SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'flowpost_migrations';
+
 -- name: applied
 -- The migrations that this database has.
 SELECT name FROM flowpost_migrations;

@@ -15,10 +15,17 @@ VALUES (:id, :flow, :digest, :path, :status, :origin, :event, :event_key, :paylo
 ON CONFLICT DO NOTHING
 RETURNING id;
 
--- name: record_run
--- A run that was carried to its end without the engine.
-INSERT INTO runs (id, flow, digest, path, status, origin, event, payload, accepted, started, ended)
-VALUES (:id, :flow, :digest, :path, :status, :origin, :event, '', :started, :started, flowpost_now());
+-- name: begin_by_hand
+-- A run that a command carries to its end in its own process: no leg, until somebody reopens it.
+INSERT INTO runs (id, flow, digest, path, status, origin, event, payload, leg, owner, accepted, started)
+VALUES (:id, :flow, :digest, :path, 'running', :origin, :event, '', -1, :owner, flowpost_now(), flowpost_now());
+
+-- name: deserted
+-- Runs of commands whose process has died.
+SELECT id FROM runs WHERE ended IS NULL AND leg < 0
+    AND NOT EXISTS (
+        SELECT 1 FROM heartbeats WHERE heartbeats.owner = runs.owner AND abs(flowpost_now() - beat) <= :limit
+    );
 
 -- name: run_of_key
 -- The first run of an idempotency key.
@@ -69,11 +76,36 @@ SELECT id, flow, digest, path, status, origin, event, event_key, leg, owner, acc
 FROM runs WHERE id = :id;
 
 -- name: list_runs
--- The newest runs first; ids sort by time.
+-- The newest runs first; ids sort by time. A message in the middle of being sent is unknown when its run has ended, or
+-- the process that was sending it shows no life.
 SELECT id, flow, status, origin, leg, accepted, started, ended, error,
-    EXISTS (SELECT 1 FROM deliveries WHERE deliveries.run_id = runs.id AND state = 'unknown') AS unknown
+    EXISTS (
+        SELECT 1 FROM deliveries WHERE deliveries.run_id = runs.id AND (
+            state = 'unknown' OR (state = 'sending' AND (runs.ended IS NOT NULL OR NOT EXISTS (
+                SELECT 1 FROM heartbeats WHERE abs(flowpost_now() - beat) <= :dead
+                    AND substr(deliveries.owner, 1, length(heartbeats.owner) + 1) = heartbeats.owner || '#'
+            )))
+        )
+    ) AS unknown
 FROM runs
 WHERE (CAST(:flow AS TEXT) IS NULL OR flow = :flow)
+    AND (CAST(:status AS TEXT) IS NULL OR status = :status)
+    AND (CAST(:before AS TEXT) IS NULL OR id < :before)
+ORDER BY id DESC LIMIT :limit;
+
+-- name: list_unknown
+-- Of these, those with such a message; begun at the few messages that are open.
+SELECT id, flow, status, origin, leg, accepted, started, ended, error, 1 AS unknown
+FROM runs
+JOIN (
+    SELECT run_id, max(CASE WHEN state = 'unknown' OR NOT EXISTS (
+        SELECT 1 FROM heartbeats WHERE abs(flowpost_now() - beat) <= :dead
+            AND substr(deliveries.owner, 1, length(heartbeats.owner) + 1) = heartbeats.owner || '#'
+    ) THEN 1 ELSE 0 END) AS lost
+    FROM deliveries WHERE state IN ('sending', 'unknown') GROUP BY run_id
+) AS open ON open.run_id = runs.id
+WHERE (lost = 1 OR ended IS NOT NULL)
+    AND (CAST(:flow AS TEXT) IS NULL OR flow = :flow)
     AND (CAST(:status AS TEXT) IS NULL OR status = :status)
     AND (CAST(:before AS TEXT) IS NULL OR id < :before)
 ORDER BY id DESC LIMIT :limit;
@@ -81,6 +113,10 @@ ORDER BY id DESC LIMIT :limit;
 -- name: count_runs
 -- How many runs have which status.
 SELECT status, count(*) AS number FROM runs GROUP BY status;
+
+-- name: count_open
+-- How many runs under way have which status; as quick as they are few, however long the history is.
+SELECT status, count(*) AS number FROM runs WHERE ended IS NULL GROUP BY status;
 
 -- name: put_result
 -- What a node, or one item of its list, came to.
