@@ -15,8 +15,9 @@ from runner.load import find_workspace, load_flow, load_flows, load_settings
 from runner.model import Flow, Settings
 
 if TYPE_CHECKING:
-    from runner.batch.program import Batch, Face, Wishes
+    from runner.batch.program import Batch
     from runner.batch.report import Report
+    from runner.batch.wishes import Face, Wishes
     from runner.net.guard import Guard
     from runner.nodes.base import Context, Credentials
     from runner.rows import RowFile

@@ -63,12 +63,10 @@ def check_same(known: Known, batch_id: str, flow: Flow, data: str, now: Mapping[
         )
 
 
-def check_flow(known: Known, batch_id: str, flow: Flow, *, accept: bool) -> bool:
-    """Whether the flow has changed and that is accepted; UsageError when it has and is not."""
-    if known.digest == flow.digest:
-        return False
-    if accept:
-        return True
+def check_flow(known: Known, batch_id: str, flow: Flow, *, accept: bool) -> None:
+    """UsageError when the flow has changed and that is not accepted."""
+    if known.digest == flow.digest or accept:
+        return
     raise UsageError(
         f'flow "{flow.name}" has changed since batch {batch_id} began: some rows have the old message already',
         hint="--accept-changed-flow sends the new one to the rest; another --batch-id begins anew",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.batch.keys import Keys
 from runner.batch.letters import EVENT, Bodies, Letters, row_id
@@ -57,6 +57,27 @@ class Found:
         self.bad_rows += 1
         if len(self.bad) < TOLD:
             self.bad.append(Bad(row, line, error))
+
+    def summary(self) -> dict[str, object]:
+        """What is worth remembering when every row was good."""
+        return {
+            "total": self.total,
+            "end": self.end,
+            "messages": self.messages,
+            "skipped": self.skipped,
+            "unforeseen": self.unforeseen,
+        }
+
+    @classmethod
+    def of(cls, summary: Mapping[str, Any]) -> Found:
+        """What ``summary`` gave, for the same rows."""
+        return cls(
+            total=summary["total"],
+            end=summary["end"],
+            messages=dict(summary["messages"]),
+            skipped=summary["skipped"],
+            unforeseen=summary["unforeseen"],
+        )
 
     def count(self, credential: str) -> None:
         """One more message."""

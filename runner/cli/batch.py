@@ -14,8 +14,9 @@ from runner.cli.boundary import FAILED, INTERRUPTED, OK
 
 if TYPE_CHECKING:
     from runner.app import App
-    from runner.batch.program import Wishes
     from runner.batch.tally import Tally
+    from runner.batch.wishes import Wishes
+    from runner.credential import Rate
     from runner.model import Flow
 
 
@@ -101,7 +102,7 @@ def command(
     """
     from runner.app import App
     from runner.batch.identity import check_id
-    from runner.batch.program import Wishes
+    from runner.batch.wishes import Wishes
 
     app = App.open(directory, os.environ)
     loaded = app.flow(flow)
@@ -134,8 +135,8 @@ def _batch(
 ) -> int:
     import asyncio
 
-    from runner.batch.program import Refused
     from runner.batch.report import Report
+    from runner.batch.wishes import Refused
     from runner.cli.batchface import make_face, present
     from runner.errors import FlowpostError, UsageError
     from runner.rows import open_rows
@@ -179,7 +180,7 @@ def _batch(
     return OK if tally.clean and stopped is None else FAILED
 
 
-def _rate(text: str) -> object:
+def _rate(text: str) -> Rate:
     from runner.credential import Rate
     from runner.errors import UsageError
     from runner.units import rate

@@ -72,12 +72,12 @@ class Known:
     data: str
     facts: Mapping[str, object]
     chunk: int
-    fresh: bool
+    tally: Mapping[RowState, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A chunk that is this process's now: its number, its rows, what is known of them, and whether nobody had it before."""
+    """A chunk that is this process's now. ``fresh``: nobody had it before."""
 
     number: int
     first: int
@@ -166,6 +166,17 @@ class Ours:
         execute(connection, "batches.reopen_chunks", batch=self.serial, chunk=self.chunk)
 
 
+def find_batch(connection: Connection, batch_id: str) -> Known | None:
+    """The batch of that id, None when it has not begun."""
+    row = first(connection, "batches.get", id=batch_id)
+    if row is None:
+        return None
+    found = rows(connection, "batches.tally", batch=row["serial"], last=_FAR)
+    tally = {RowState(each["state"]): each["number"] for each in found}
+    facts = json.loads(row["facts"])
+    return Known(row["serial"], row["flow"], row["digest"], row["data"], facts, row["chunk"], tally)
+
+
 def open_batch(
     connection: Connection,
     batch_id: str,
@@ -176,18 +187,17 @@ def open_batch(
     facts: Mapping[str, object],
     chunk: int,
 ) -> Known:
-    """The batch of that id, made when there is none; the caller compares what it holds with what it wants."""
+    """The batch of that id, made when there is none."""
     values = {"id": batch_id, "flow": flow, "digest": digest, "data": data, "chunk": chunk}
-    fresh = first(connection, "batches.insert", **values, facts=json.dumps(facts)) is not None
-    row = first(connection, "batches.get", id=batch_id)
-    assert row is not None
-    known = json.loads(row["facts"])
-    return Known(row["serial"], row["flow"], row["digest"], row["data"], known, row["chunk"], fresh)
+    execute(connection, "batches.insert", **values, facts=json.dumps(facts))
+    known = find_batch(connection, batch_id)
+    assert known is not None
+    return known
 
 
-def accept_flow(connection: Connection, serial: int, digest: str) -> None:
-    """Go on with another version of the flow."""
-    execute(connection, "batches.accept_flow", batch=serial, digest=digest)
+def change_batch(connection: Connection, serial: int, digest: str, facts: Mapping[str, object]) -> None:
+    """Go on with this version of the flow, and remember this of the data."""
+    execute(connection, "batches.change", batch=serial, digest=digest, facts=json.dumps(facts))
 
 
 def _record(row: dict[str, object]) -> Record:

@@ -2,20 +2,15 @@
 -- A new batch; no row comes back when there is one of that id.
 INSERT INTO batches (id, flow, digest, data, facts, chunk, created, touched)
 VALUES (:id, :flow, :digest, :data, :facts, :chunk, flowpost_now(), flowpost_now())
-ON CONFLICT (id) DO NOTHING
-RETURNING serial;
+ON CONFLICT (id) DO NOTHING;
 
 -- name: get
 -- One batch.
 SELECT serial, id, flow, digest, data, facts, chunk, created FROM batches WHERE id = :id;
 
--- name: accept_flow
--- From now on the batch's messages are another flow's.
-UPDATE batches SET digest = :digest, touched = flowpost_now() WHERE serial = :batch;
-
--- name: touch
--- Somebody works on it.
-UPDATE batches SET touched = flowpost_now() WHERE serial = :batch;
+-- name: change
+-- Somebody goes on with it, with this version of the flow.
+UPDATE batches SET digest = :digest, facts = :facts, touched = flowpost_now() WHERE serial = :batch;
 
 -- name: free_chunk
 -- A chunk that somebody left or died at.
@@ -43,10 +38,6 @@ SELECT :batch, coalesce(max(number), -1) + 1, :owner, 0 FROM batch_chunks WHERE 
 HAVING coalesce(max(number), -1) + 1 < :bound
 ON CONFLICT (batch, number) DO NOTHING
 RETURNING number;
-
--- name: begun
--- How many chunks somebody has begun.
-SELECT count(*) AS number FROM batch_chunks WHERE batch = :batch AND number < :bound;
 
 -- name: open_chunks
 -- How many of them are not done.

@@ -1,0 +1,134 @@
+"""The batch in the ledger: found again or opened, compared with what it was, and kept from a second process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import socket
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.batch.identity import check_flow, check_same, facts
+from runner.batch.wishes import Wishes
+from runner.ledger.batches import Known, Ours, RowState, change_batch, find_batch, open_batch
+from runner.ledger.database import Database
+from runner.ledger.lock import FileLock
+from runner.ledger.writer import Writer
+from runner.model import Flow, Settings
+
+if TYPE_CHECKING:
+    from runner.rows import RowFile
+
+_CHUNKS = 40
+_SMALLEST, _LARGEST = 20, 500
+"""Rows of a chunk: small enough that several processes can share a small batch."""
+
+
+@dataclass
+class Books:
+    """One batch in an open ledger. ``known`` is None until it has begun."""
+
+    database: Database
+    writer: Writer
+    batch_id: str
+    flow: Flow
+    file: RowFile
+    settings: Settings
+    wishes: Wishes
+    known: Known | None = None
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls, database: Database, batch_id: str, flow: Flow, file: RowFile, settings: Settings, wishes: Wishes
+    ) -> AsyncIterator[Books]:
+        """Raises Unavailable, UsageError for a batch whose flow or data have changed, and ConfigurationError when
+        another process on this machine works on it.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(database.close)
+            await asyncio.to_thread(database.migrate)
+            writer = Writer(database)
+            stack.push_async_callback(writer.close)
+            if database.file is not None:
+                name = hashlib.sha256(batch_id.encode()).hexdigest()[:12]
+                lock = FileLock(database.file, what=f"flowpost batch of {batch_id}", suffix=f".batch-{name}")
+                lock.take()
+                stack.callback(lock.release)
+            books = cls(database, writer, batch_id, flow, file, settings, wishes)
+            books.known = await writer.write(lambda connection: find_batch(connection, batch_id))
+            if books.known is not None:
+                check_same(books.known, batch_id, flow, file.digest, books.facts)
+                if sum(books.known.tally.values()):
+                    check_flow(books.known, batch_id, flow, accept=wishes.accept_changed_flow)
+            yield books
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What is remembered of the data."""
+        return facts(self.file, self.wishes.key)
+
+    @property
+    def done(self) -> int:
+        """Rows that have their outcome, and are not to be tried again."""
+        if self.known is None:
+            return 0
+        again = {RowState.PENDING, RowState.SENDING, *self.wishes.reopened}
+        return sum(number for state, number in self.known.tally.items() if state not in again)
+
+    @property
+    def checked(self) -> Mapping[str, object] | None:
+        """What the look at every row came to, when nothing has changed since that it depends on."""
+        found = None if self.known is None else self.known.facts.get("checked")
+        return found if isinstance(found, dict) and found.get("print") == self.fingerprint else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what a row's message depends on beside the row."""
+        settings = self.settings
+        parts = [
+            self.flow.digest,
+            self.file.digest,
+            self.wishes.key,
+            self.wishes.limit,
+            settings.vars,
+            repr(settings.delivery),
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    async def begin(self, total: int, end: int | None, checked: Mapping[str, object] | None) -> Ours:
+        """Open the batch, or go on with it. ``end`` is the data's last row, None when that is not known."""
+        remembered = {
+            **self.facts,
+            "checked": None if checked is None else {**checked, "print": self.fingerprint},
+        }
+        chunk = _LARGEST if not total else max(_SMALLEST, min(_LARGEST, total // _CHUNKS))
+        known = await self.writer.write(
+            lambda connection: open_batch(
+                connection,
+                self.batch_id,
+                flow=self.flow.name,
+                digest=self.flow.digest,
+                data=self.file.digest,
+                facts=remembered,
+                chunk=chunk,
+            )
+        )
+        owner = f"{socket.gethostname()}:{uuid.uuid4()}"
+        last = self.wishes.limit if end is None else end
+        ours = Ours(known.serial, known.chunk, owner, alone=self.database.file is not None, last=last)
+        if self.known is not None:
+            await self.writer.write(
+                lambda connection: change_batch(
+                    connection,
+                    known.serial,
+                    self.flow.digest,
+                    remembered if checked is not None else known.facts,
+                )
+            )
+            await self.writer.write(lambda connection: ours.reopen(connection, self.wishes.reopened))
+        return ours

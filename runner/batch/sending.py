@@ -1,0 +1,133 @@
+"""The work itself, wired: a feed, whoever carries its rows, a heartbeat, the rates."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from runner.batch.books import Books
+from runner.batch.carrier import AT_ONCE, Carrier
+from runner.batch.courier import Courier
+from runner.batch.feed import Feed
+from runner.batch.letters import Bodies, Letters
+from runner.batch.preflight import Found
+from runner.batch.stop import Stop
+from runner.batch.sums import Sums
+from runner.credential import SmtpCredential
+from runner.errors import Unavailable
+from runner.ledger.batches import Ours
+from runner.ledger.budgets import Budgets
+from runner.ledger.deliveries import Deliveries
+from runner.ledger.pulse import Pulse
+from runner.nodes.base import Context
+from runner.smtp.pool import Sender
+
+_GOODBYE = 10.0
+"""Seconds for which the last words are tried to be written."""
+
+
+@dataclass
+class Sending:
+    """One process's part of a batch."""
+
+    books: Books
+    context: Context
+    sender: Sender
+    letters: Letters | None
+    bodies: Bodies
+    sums: Sums
+    stop: Stop
+    time: datetime
+
+    async def run(self, ours: Ours, found: Found) -> None:
+        """Send until every row has its outcome; raises what stopped it."""
+        writer = self.books.writer
+        self.bodies.excluded = {number: bad.error for number, bad in found.doubles.items()}
+        budgets = Budgets(self.books.database)
+        pulse = Pulse(writer, ours.owner)
+        await pulse.beat()
+        beating = asyncio.create_task(pulse.keep_beating())
+        worker: Courier | Carrier
+        file = self.books.file
+        feed = Feed(file, ours, writer, self.sums.stood, lambda: worker.wake(), end=found.end)
+        if self.letters is not None:
+            worker = self._courier(self.letters, feed, ours, budgets, pulse, found)
+        else:
+            worker = self._carrier(feed, ours, budgets, pulse)
+        feed.start()
+        try:
+            await worker.run()
+        finally:
+            await feed.stop()
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            await budgets.close()
+            with contextlib.suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(_GOODBYE):
+                    await writer.write(ours.release)
+                    await writer.write(pulse.leave)
+                    await self.sums.close(ours, writer, feed, file)
+
+    def _courier(
+        self, letters: Letters, feed: Feed, ours: Ours, budgets: Budgets, pulse: Pulse, found: Found
+    ) -> Courier:
+        wishes = self.books.wishes
+        return Courier(
+            feed=feed,
+            letters=letters,
+            bodies=self.bodies,
+            ours=ours,
+            writer=self.books.writer,
+            sender=self.sender,
+            credential=lambda: self._credential(letters.credential),
+            turn=self._turn(budgets),
+            paced=lambda credential: bool(credential.rates or wishes.rate),
+            watcher=self.sums,
+            stop=self.stop,
+            check=not wishes.preflight,
+            trusted=lambda: pulse.trusted,
+            cache=found.kept,
+        )
+
+    def _carrier(self, feed: Feed, ours: Ours, budgets: Budgets, pulse: Pulse) -> Carrier:
+        wishes, writer = self.books.wishes, self.books.writer
+        deliveries = Deliveries(
+            writer=writer, owner=ours.owner, turn=self._turn(budgets), trusted=lambda: pulse.trusted
+        )
+        return Carrier(
+            feed=feed,
+            flow=self.books.flow,
+            context=self.context,
+            bodies=self.bodies,
+            batch_id=self.books.batch_id,
+            time=self.time,
+            ours=ours,
+            writer=writer,
+            deliveries=deliveries,
+            watcher=self.sums,
+            stop=self.stop,
+            check=not wishes.preflight,
+            resend=wishes.resend_unknown,
+            at_once=wishes.concurrency or AT_ONCE,
+        )
+
+    async def _credential(self, name: str) -> SmtpCredential:
+        credential = await self.context.credentials.smtp(name)
+        wanted = self.books.wishes.concurrency
+        if wanted is None or wanted >= credential.max_connections:
+            return credential
+        return replace(credential, max_connections=wanted)
+
+    def _turn(self, budgets: Budgets) -> Callable[[SmtpCredential], Awaitable[None]]:
+        own = self.books.wishes.rate
+        rates = () if own is None else (own,)
+        key = f"batch {self.books.batch_id}"
+
+        async def turn(credential: SmtpCredential) -> None:
+            await budgets.pass_through(key, rates)
+            await budgets.turn(credential)
+
+        return turn

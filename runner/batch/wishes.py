@@ -1,0 +1,67 @@
+"""What the command was asked for, and who shows what goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from runner.batch.forecast import Forecast
+from runner.batch.preflight import Found
+from runner.batch.tally import Tally
+from runner.credential import Rate
+from runner.ledger.batches import RowState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """The command's options."""
+
+    batch_id: str | None = None
+    key: str | None = None
+    limit: int | None = None
+    rate: Rate | None = None
+    concurrency: int | None = None
+    preflight: bool = True
+    skip_invalid: bool = False
+    resend_unknown: bool = False
+    retry_failed: bool = False
+    accept_changed_flow: bool = False
+    dry_run: bool = False
+
+    @property
+    def reopened(self) -> tuple[RowState, ...]:
+        """Rows of these states are tried again. What was left out may be good by now: the flow may have changed."""
+        states = [RowState.INVALID]
+        if self.resend_unknown:
+            states.append(RowState.UNKNOWN)
+        if self.retry_failed:
+            states.append(RowState.FAILED)
+        return tuple(states)
+
+
+class Face(Protocol):
+    """Whoever shows a person, or a log, what goes on."""
+
+    def checking(self, rows: int) -> None:
+        """So many rows have been looked at."""
+        ...
+
+    def bad(self, found: Found, data: str, *, left_out: bool) -> None:
+        """Rows that cannot be sent."""
+        ...
+
+    def agree(self, forecast: Forecast) -> bool:
+        """Show what will happen; whether it may. Raises UsageError where nobody can be asked."""
+        ...
+
+    def progress(self, tally: Tally) -> None:
+        """Some more rows have their outcome."""
+        ...
+
+    def waits(self, number: int, seconds: float, why: str) -> None:
+        """So many rows wait."""
+        ...
+
+
+class Refused(Exception):
+    """The person said no."""
