@@ -12,8 +12,10 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from runner.engine.gate import Gate
 from runner.errors import Unavailable
 from runner.ledger.database import Database, single_writer, translated
 
@@ -25,13 +27,24 @@ APPLICATION = "flowpost"
 VERSION = "1"
 """Constant: DBOS never runs what was enqueued under another version, without a word."""
 QUEUE = "runs"
+TURNS = "suspects"
+"""The queue of legs of which each process carries few at a time."""
+FEW = 5
 WORKFLOW = "leg"
+ALONE = "leg alone"
 POLLING = 0.1
-RECOVERIES = 5
-"""How often a leg is begun again after its process died."""
+_TURNS_POLLING = 0.5
 _THREADS = 16
 
 Leg = Callable[[str, int], Awaitable[None]]
+
+
+class Way(Enum):
+    """How a leg is carried out: which queue, which workflow. For what leads to each see ``runner.engine.deaths``."""
+
+    BESIDE = (QUEUE, WORKFLOW)
+    IN_TURN = (TURNS, WORKFLOW)
+    ALONE = (TURNS, ALONE)
 
 
 def workflow_id(run_id: str, leg: int) -> str:
@@ -70,14 +83,22 @@ class Queue:
             retry_connection_errors=False,
         )
 
-    def put(self, connection: Connection, run_id: str, leg: int, delay: float | None = None) -> None:
+    def put(
+        self,
+        connection: Connection,
+        run_id: str,
+        leg: int,
+        delay: float | None = None,
+        *,
+        way: Way = Way.BESIDE,
+    ) -> None:
         """Enqueue a leg, to be begun after ``delay`` seconds at the earliest."""
         from dbos import EnqueueOptions
 
         assert self._client is not None
         options = EnqueueOptions(
-            workflow_name=WORKFLOW,
-            queue_name=QUEUE,
+            workflow_name=way.value[1],
+            queue_name=way.value[0],
             workflow_id=workflow_id(run_id, leg),
             app_version=VERSION,
         )
@@ -93,10 +114,11 @@ class Queue:
         DBOS.migrate(self._database.url)
 
     def register(self, concurrency: int) -> None:
-        """Create DBOS's tables and the queue, of which each process carries ``concurrency`` legs at a time."""
+        """Create DBOS's tables and the queues; a process carries ``concurrency`` legs at a time, and few suspects."""
         assert self._client is not None
         self.create()
         self._client.register_queue(QUEUE, worker_concurrency=concurrency, polling_interval_sec=POLLING)
+        self._client.register_queue(TURNS, worker_concurrency=FEW, polling_interval_sec=_TURNS_POLLING)
 
     def close(self) -> None:
         """Let go of the client; the database's connections are not its own."""
@@ -115,6 +137,7 @@ class Durable:
         self._owner = owner
         self._leg = leg
         self._engine: Any = None
+        self._gate = Gate()
 
     def launch(self) -> None:
         """Start DBOS's threads; the queue must be registered. Must be called on the loop. Raises Unavailable."""
@@ -125,11 +148,18 @@ class Durable:
         close_pickle()
         quieten()
         DBOS(config=self._config())
-        leg = self._leg
+        leg, gate = self._leg, self._gate
 
-        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RECOVERIES)
+        # DBOS gives up what was under way at so many deaths, whoever caused them: we count for ourselves.
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
         async def carry_out(run_id: str, number: int) -> None:
-            await leg(run_id, number)
+            async with gate.beside():
+                await leg(run_id, number)
+
+        @DBOS.workflow(name=ALONE, max_recovery_attempts=None)
+        async def carry_out_alone(run_id: str, number: int) -> None:
+            async with gate.alone():
+                await leg(run_id, number)
 
         try:
             DBOS.launch()
@@ -145,30 +175,24 @@ class Durable:
 
         dead = list(owners)
         if dead:
-            # Unlike resume_workflow this keeps the count of attempts, so that a leg that kills its process
-            # ends; and it changes nothing once a living process has the leg.
+            # Unlike resume_workflow this changes nothing once a living process has the leg.
             DBOS._recover_pending_workflows(dead)
 
     def owners(self) -> set[str]:
         """Every process that legs under way belong to. Blocks."""
         from dbos import DBOS
 
-        pending = DBOS.list_workflows(status="PENDING", queue_name=QUEUE, load_input=False, load_output=False)
+        pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
         return {status.executor_id for status in pending if status.executor_id}
 
-    def given_up(self) -> list[tuple[str, int, bool]]:
-        """Legs that will not be begun again, with True for those that were begun too often, and False for those
-        that cannot be: somebody has changed them in the database. Blocks.
-        """
+    def spoilt(self) -> list[tuple[str, int]]:
+        """Legs that cannot be begun: somebody has changed them in the database. Blocks."""
         from dbos import DBOS
 
-        worn = "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
-        dead = DBOS.list_workflows(status=[worn, "ERROR"], load_input=False, load_output=False, limit=1000)
-        return [
-            (*pair, status.status == worn)
-            for status in dead
-            if (pair := run_and_leg(status.workflow_id)) is not None
-        ]
+        # The second is what an older flowpost left.
+        ends = ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+        dead = DBOS.list_workflows(status=ends, load_input=False, load_output=False, limit=1000)
+        return [pair for status in dead if (pair := run_and_leg(status.workflow_id)) is not None]
 
     def forget(self, before: float, limit: int) -> int:
         """Delete what DBOS keeps of legs that ended before the moment ``before``. Blocks; how many it were."""
@@ -199,6 +223,7 @@ class Durable:
 
     def stop_dequeuing(self) -> None:
         """Begin no more legs; those under way go on."""
+        self._gate.stop()
         from dbos._dbos import _get_dbos_instance
 
         for event in _get_dbos_instance().background_thread_stop_events:

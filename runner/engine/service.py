@@ -88,7 +88,9 @@ class Engine:
             draining=lambda: self.draining,
         )
         self._durable = Durable(self.database, self.owner, self._leg)
-        self._sweeper = Sweeper(self.database, self.writer, self._durable, self.owner, keep, self.versions)
+        self._sweeper = Sweeper(
+            self.database, self.writer, self.queue, self._durable, self.owner, keep, self.versions
+        )
         self._concurrency = concurrency
         self._ended = ended
         self._waiters: dict[str, list[asyncio.Future[Run]]] = {}

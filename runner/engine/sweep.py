@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from runner.engine.deaths import Verdict, bury, owners
 from runner.engine.deserted import DEAD, end_deserted
-from runner.engine.durable import RECOVERIES, Durable
+from runner.engine.durable import Durable, Queue
 from runner.engine.values import dump
 from runner.engine.versions import Versions
 from runner.errors import FlowpostError, Unavailable
@@ -40,6 +41,7 @@ class Sweeper:
         self,
         database: Database,
         writer: Writer,
+        queue: Queue,
         durable: Durable,
         owner: str,
         keep: float,
@@ -47,6 +49,7 @@ class Sweeper:
     ) -> None:
         self._database = database
         self._writer = writer
+        self._queue = queue
         self._durable = durable
         self._owner = owner
         self._keep = keep
@@ -70,8 +73,8 @@ class Sweeper:
 
     async def take_over(self) -> None:
         """Give the legs of dead processes back to the queue."""
-        owners = await asyncio.to_thread(self._durable.owners)
-        others = owners - {self._owner}
+        others = await asyncio.to_thread(self._durable.owners) | await self._database.read(owners)
+        others -= {self._owner}
         if self._database.dialect != "sqlite" and others:
             # On SQLite this process holds the lock, so that all others are dead.
             living = await self._database.read(
@@ -80,6 +83,10 @@ class Sweeper:
             others -= living
         if others:
             log.warning("taking over the runs of %d dead process(es)", len(others))
+            # Before DBOS begins them again: who judges later would take the new leg for the old one.
+            found = await self._writer.write(lambda connection: bury(connection, others, self._queue))
+            if suspects := found[Verdict.IN_TURN] + found[Verdict.ALONE]:
+                log.warning("%d run(s) that were there at several deaths go a few at a time", suspects)
             await asyncio.to_thread(self._durable.recover, others)
 
     async def follow_clock(self) -> None:
@@ -91,11 +98,12 @@ class Sweeper:
             log.warning("the clock was set back by %.0f s; %d waiting run(s) follow it", -jump, moved)
 
     async def give_up(self) -> None:
-        """End runs whose process died at them again and again."""
-        for run_id, leg, worn in await asyncio.to_thread(self._durable.given_up):
-            times = f"the process died {RECOVERIES + 1} times during this run"
-            why = times if worn else "what the database holds of it cannot be carried out"
-            error = FlowpostError(f"given up: {why}", hint="see the log; flowpost runs retry begins it again")
+        """End runs that nobody can carry on with."""
+        error = FlowpostError(
+            "given up: what the database holds of it cannot be carried out",
+            hint="see the log; flowpost runs retry begins it again",
+        )
+        for run_id, leg in await asyncio.to_thread(self._durable.spoilt):
             await self._writer.write(_failing(run_id, leg, dump(error.as_dict())))
 
     async def prune(self) -> None:
@@ -105,6 +113,7 @@ class Sweeper:
                 break
         self._versions.pruned()
         await self._writer.write(lambda connection: execute(connection, "runs.delete_versions"))
+        await self._writer.write(lambda connection: execute(connection, "deaths.clear"))
         await self._writer.write(lambda connection: execute(connection, "heartbeats.bury", limit=_BURY))
         while await asyncio.to_thread(self._durable.forget, time.time() - _LEGS_KEPT, _BATCH) == _BATCH:
             pass

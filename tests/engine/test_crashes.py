@@ -1,6 +1,6 @@
 """kill -9 anywhere: nothing that was accepted is lost, nothing is mailed twice outside the ambiguous window.
 
-FLOWPOST_KILLS and FLOWPOST_EVENTS make it as large as wanted.
+FLOWPOST_KILLS and FLOWPOST_EVENTS make it as large as wanted, FLOWPOST_SEED another course of events.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from workspace import LOOPBACK, Workspace
 
 KILLS = int(os.environ.get("FLOWPOST_KILLS", "2"))
 EVENTS = int(os.environ.get("FLOWPOST_EVENTS", "60"))
+SEED = int(os.environ.get("FLOWPOST_SEED", "7"))
 AT_ONCE = 10
 """Intents that a credential of five connections may have when its process is killed."""
 
@@ -59,7 +60,7 @@ def smtp_server(**options: object) -> ScriptedServer:
 
 @BOTH
 async def test_events_under_repeated_kill_9(workspace: Workspace, database_url: str) -> None:
-    chance = random.Random(7)
+    chance = random.Random(SEED)
     with smtp_server() as server:
         prepare(workspace, server, "" if database_url.startswith("sqlite") else database_url)
         keys = [f"k{n}" for n in range(EVENTS)]
@@ -83,12 +84,10 @@ async def test_events_under_repeated_kill_9(workspace: Workspace, database_url: 
 
         sent = identities(server)
         unknown = [run["id"] for run in flagged if run["unknown"]]
-        # A run that was under way at six kills is given up: it says so, and mails nobody.
-        given_up = [run["id"] for run in flagged if run["error"] and "given up" in run["error"]["message"]]
         assert set(sent.values()) <= {1}  # nothing twice
         succeeded = sum(run.status == "succeeded" for run in runs)
         # Nothing is lost: what was not sent for sure is flagged.
-        assert succeeded + len({*unknown, *given_up}) == EVENTS
+        assert succeeded + len(unknown) == EVENTS
         assert succeeded <= len(sent) <= EVENTS
         assert len(unknown) <= AT_ONCE * KILLS
 

@@ -313,23 +313,6 @@ async def test_runs_survive_kill_9_and_go_on_from_the_last_finished_node(workspa
     assert set(acknowledged) <= repeated
 
 
-async def test_a_run_that_kills_its_process_again_and_again_is_given_up(workspace: Workspace) -> None:
-    workspace.flow("sum", TWO)
-    from runner.engine.durable import RECOVERIES
-
-    async with engine(workspace) as running:
-        running._durable.stop_dequeuing()
-        accepted = await running.accept(load(workspace, "sum"), event({"n": 1}))
-    with sqlite3.connect(workspace.root / ".flowpost/state.db") as connection:
-        connection.execute("UPDATE workflow_status SET recovery_attempts = ?", (RECOVERIES + 1,))
-    async with engine(workspace) as running:
-        run = await finish(running, accepted.run_id)
-        shown = await running.runs.show(run.id)
-
-        assert run.status == "failed"
-        assert "died 6 times" in shown["error"]["message"]
-
-
 async def test_an_unreachable_database_is_said_at_the_start(workspace: Workspace) -> None:
     workspace.flow("sum", TWO)
     workspace.settings("database: postgresql://nobody@127.0.0.1:1/none\n")
