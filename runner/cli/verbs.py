@@ -6,6 +6,7 @@ VERBS = {
     "batch": "Send one message a row of a file, once and only once.",
     "demo": "Send one message to an inbox on this machine and show it: the whole path.",
     "init": "Make a workspace that runs.",
+    "plan": "Show who gets what, and what has changed since a git revision.",
     "preview": "Show the message as it would be sent.",
     "run": "Run one flow now, to its end.",
     "runs": "List, show, retry, cancel and resolve runs.",

@@ -1,1 +1,1 @@
-"""What a flow would send, without sending it."""
+"""What a flow would send, to whom and how long that takes, and what has changed since a git revision."""
