@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from runner.errors import UsageError
+from runner.rows.block import broken
 from runner.rows.limits import MAX_SPOOL
 from runner.rows.survey import NotText, Survey
 
@@ -75,27 +76,31 @@ class Content:
             self._file.close()
 
 
-def open_content(source: str | Path, stdin: BinaryIO | None, spool: Path | None) -> Content:
-    """The octets of a path, or of ``stdin`` for ``-``; gzip is unpacked. Raises UsageError.
+def open_content(
+    source: str | Path, stdin: BinaryIO | None, spool: Path | None, *, lines: bool | None = None
+) -> Content:
+    """The octets of a path, or of ``stdin`` for ``-``; gzip is unpacked. ``lines`` as in ``Survey``. Raises UsageError.
 
     Streams, and what was unpacked, are kept in a file without a name in ``spool`` (else the system's folder for
     temporary files): nobody else can open it, and nothing is left behind even by a kill.
     """
     if str(source) == "-":
-        return _keep("standard input", stdin or sys.stdin.buffer, spool, None)
+        return _keep(Survey("standard input", lines=lines), stdin or sys.stdin.buffer, spool, None)
     path = Path(source)
     name = str(source)
     try:
         file = path.open("rb", buffering=0)
     except (OSError, ValueError) as error:
         raise _unreadable(name, error) from error
+    survey = Survey(name, lines=lines)
     try:
         facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode):
-            return _keep(name, file, spool, None)
+            with file:
+                return _keep(survey, file, spool, None)
         if _pread(file.fileno(), 0, 2) == _GZIP:
-            return _keep(name, file, spool, path)
-        survey = Survey(name)
+            with file:
+                return _keep(survey, file, spool, path)
         _look(survey, file, iter(lambda: file.read(_PIECE), b""))
         return Content(name, file, survey, path, _Identity(_facts(facts), survey.digest))
     except OSError as error:
@@ -106,9 +111,9 @@ def open_content(source: str | Path, stdin: BinaryIO | None, spool: Path | None)
         raise
 
 
-def _keep(name: str, stream: BinaryIO, spool: Path | None, path: Path | None) -> Content:
+def _keep(survey: Survey, stream: BinaryIO, spool: Path | None, path: Path | None) -> Content:
+    name = survey.name
     raw = hashlib.sha256()
-    survey = Survey(name)
     facts = _facts(os.fstat(stream.fileno())) if path is not None else None
     try:
         kept: BinaryIO = tempfile.TemporaryFile(dir=spool, prefix="rows-", buffering=0)  # noqa: SIM115
@@ -120,8 +125,6 @@ def _keep(name: str, stream: BinaryIO, spool: Path | None, path: Path | None) ->
         kept.close()
         raise
     identity = None if facts is None else _Identity(facts, raw.hexdigest())
-    if path is not None:
-        stream.close()
     return Content(name, kept, survey, path, identity)
 
 
@@ -132,12 +135,11 @@ def _look(survey: Survey, file: BinaryIO, pieces: Iterator[bytes]) -> None:
             survey.feed(piece)
         survey.finish()
     except NotText as error:
-        octet = _pread(file.fileno(), error.offset, 1)
-        line = _line_at(file.fileno(), error.offset)
-        raise UsageError(
-            f"{survey.name}:{line}: the octet 0x{octet.hex()} at offset {error.offset:,} {error.what}",
-            hint=error.hint,
-        ) from None
+        what = error.what
+        if error.octet:
+            octet = _pread(file.fileno(), error.offset, 1).hex()
+            what = f"the octet 0x{octet} at offset {error.offset:,} {what}"
+        raise broken(survey.name, _line_at(file.fileno(), error.offset), what, error.hint) from None
 
 
 def _written(name: str, pieces: Iterator[bytes], kept: BinaryIO, spool: Path | None) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from typing import BinaryIO, Self
 from runner.errors import UsageError
 from runner.rows.block import Block, Format, Mark
 from runner.rows.content import Content, open_content
-from runner.rows.kind import Kind, kind_of_file
+from runner.rows.kind import FORMATS, Kind, kind_of_file, said_format
 from runner.rows.limits import BLOCK
 from runner.rows.marks import Marks
 from runner.rows.row import Row
@@ -35,9 +35,10 @@ def open_rows(
     The whole file is hashed and checked to be text, and its first row is looked at. Raises UsageError for a file
     that cannot be read or has no rows.
     """
-    content = open_content(source, stdin, spool)
+    word = said_format(format, str(source))
+    content = open_content(source, stdin, spool, lines=None if word is None else FORMATS[word] != "json")
     try:
-        kind = kind_of_file(content, str(source), format, delimiter, columns)
+        kind = kind_of_file(content, word, delimiter, columns)
         file = RowFile(content, kind)
         if next(file.rows(1, 1), None) is None:
             after = " after its header" if kind.columns and columns is None else ""

@@ -55,6 +55,9 @@ def read_header(
         data = read(want)
         last = len(data) < want
         end = len(data) if last else whole_lines(data)
+        if end == 0 and len(data) > MAX_ROW:
+            what = f"the header is longer than 1 MiB ({MAX_ROW:,} octets)"
+            raise broken(name, 1, what, "is the file CSV, with one row a line?")
         try:
             text = data[:end].decode("utf-8")
         except UnicodeDecodeError:
@@ -75,7 +78,7 @@ def _parse(
     line = 1 + sum(1 for _ in StringIO(text[:at], newline=""))
     if given is not None:
         columns = tuple(given)
-        _check(columns, "--columns")
+        _check(columns, "the columns given")
         return Header(columns, delimiter, Mark(1, line, start + len(text[:at].encode())))
     if not text[at:].strip():
         if last:

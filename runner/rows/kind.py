@@ -31,12 +31,13 @@ class Kind:
 
 
 def kind_of_file(
-    content: Content, source: str, word: str | None, delimiter: str | None, columns: Sequence[str] | None
+    content: Content, word: str | None, delimiter: str | None, columns: Sequence[str] | None
 ) -> Kind:
-    """The kind of a file; UsageError when its beginning fits none."""
+    """The kind of a file that is said to be ``word``; UsageError when its beginning fits none."""
     start = len(codecs.BOM_UTF8) if content.read(0, 3) == codecs.BOM_UTF8 else 0
     line, head = _first_octets(content, start)
-    word = _format(word, source, head)
+    if word is None:
+        word = "json" if head.startswith(b"[") else "ndjson" if head.startswith(b"{") else "csv"
     if FORMATS[word] == "csv":
         from runner.rows.delimited import Delimited
         from runner.rows.header import read_header
@@ -64,16 +65,19 @@ def kind_of_file(
     return Kind("ndjson", Ndjson(content.name), first)
 
 
-def _format(word: str | None, source: str, head: bytes) -> str:
+def said_format(word: str | None, source: str) -> str | None:
+    """The key of FORMATS that was given or that the name's ending means; None: look inside. UsageError."""
     if word is not None:
         if word not in FORMATS:
             raise UsageError(f"{shown(word)} is no format of rows", hint=f"give one of {', '.join(FORMATS)}")
         return word
     path = PurePath(source.lower())
     ending = PurePath(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if ending in _ENDINGS:
-        return _ENDINGS[ending]
-    return "json" if head.startswith(b"[") else "ndjson" if head.startswith(b"{") else "csv"
+    if ending in _SHEETS:
+        raise UsageError(
+            f"{source} is a workbook, expected CSV, NDJSON or JSON", hint="save the sheet as CSV UTF-8"
+        )
+    return _ENDINGS.get(ending)
 
 
 def _first_octets(content: Content, start: int) -> tuple[int, bytes]:

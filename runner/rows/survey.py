@@ -9,6 +9,7 @@ import codecs
 import hashlib
 
 from runner.errors import UsageError
+from runner.rows.limits import MAX_ROW
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
@@ -23,11 +24,12 @@ _OTHERS = {
 
 
 class NotText(Exception):
-    """The octet at ``offset`` cannot stand in a text: it ``what``."""
+    """What stands at ``offset`` cannot be read: ``what``. ``octet``: it is that octet's fault."""
 
-    def __init__(self, offset: int, what: str, hint: str) -> None:
+    def __init__(self, offset: int, what: str, hint: str, *, octet: bool = True) -> None:
         super().__init__(what)
         self.offset = offset
+        self.octet = octet
         self.what = what
         self.hint = hint
 
@@ -35,8 +37,14 @@ class NotText(Exception):
 class Survey:
     """Takes a file's octets piece by piece; the first piece holds at least four octets if the file does."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, lines: bool | None = None) -> None:
+        """``lines``: every row begins on a line of its own, so that no line is longer than a row may be.
+
+        None: that is told from the first octet, as an array begins with ``[``.
+        """
         self.name = name
+        self._lines = lines
+        self._unended = 0
         self._hash = hashlib.sha256()
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._pending = 0
@@ -51,6 +59,8 @@ class Survey:
         """The next octets. Raises UsageError for another kind of file, NotText for what is no UTF-8 text."""
         if self.size == 0:
             _check_kind(self.name, piece)
+            if self._lines is None:
+                self._lines = piece.removeprefix(codecs.BOM_UTF8).lstrip()[:1] not in (b"[", b"")
         self._hash.update(piece)
         if (at := piece.find(b"\0")) >= 0:
             wide = piece[:200].count(0) * 4 >= len(piece[:200])
@@ -63,6 +73,8 @@ class Survey:
         if self._pending or not piece.isascii():
             self._decode(piece, False)
         self.size += len(piece)
+        if self._lines:
+            self._measure(piece)
 
     def finish(self) -> None:
         """No more octets. Raises NotText when they end inside a character, UsageError when there are none."""
@@ -72,6 +84,14 @@ class Survey:
                 f"{self.name} is empty",
                 hint="expected CSV with a header, NDJSON, or a JSON array of objects",
             )
+
+    def _measure(self, piece: bytes) -> None:
+        ended = max(piece.rfind(b"\n"), piece.rfind(b"\r")) + 1
+        self._unended = len(piece) - ended + (0 if ended else self._unended)
+        if self._unended > MAX_ROW:
+            what = f"the line is longer than a row may be (1 MiB, {MAX_ROW:,} octets)"
+            hint = "is it the right file? CSV and NDJSON have one row a line"
+            raise NotText(self.size - self._unended, what, hint, octet=False)
 
     def _decode(self, piece: bytes, final: bool) -> None:
         try:
