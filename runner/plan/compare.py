@@ -178,12 +178,16 @@ def _words(before: str, after: str) -> tuple[str, ...]:
 
 
 def _masks(values: object) -> re.Pattern[str] | None:
-    """Finds the row's own values in a text, as they are and escaped for HTML; the longest first."""
+    """Finds the row's own values in a text, as they are and escaped for HTML; the longest first.
+
+    Words of a value count too, for a template may take a first name of it; short ones don't, for they are
+    everybody's.
+    """
     words: set[str] = set()
     for text in _leaves(values, 100):
-        words |= {text, html.escape(text), *text.split()}
-    found = sorted((word for word in words if len(word) > 1), key=lambda word: (-len(word), word))[:200]
-    return re.compile("|".join(re.escape(word) for word in found)) if found else None
+        words |= {text, html.escape(text), *(word for word in text.split() if len(word) > 2)}
+    found = sorted(filter(str.strip, words), key=lambda word: (-len(word), word))[:200]
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, found))})(?!\w)") if found else None
 
 
 def _leaves(value: object, most: int) -> Iterator[str]:

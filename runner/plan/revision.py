@@ -143,7 +143,9 @@ def workspace_at(root: Path, name: str, environ: Mapping[str, str]) -> Iterator[
     git = _Git(program, root, environ)
     prefix = os.fsdecode(_repository(git, root)).rstrip("\n")
     try:
-        found = git("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}")
+        object_ = git("rev-parse", "--verify", "--quiet", "--end-of-options", name).decode().strip()
+        # In a second step: behind ":/words" the suffix would be part of what is searched for.
+        found = git("rev-parse", "--verify", "--quiet", "--end-of-options", object_ + "^{commit}")
     except _GitFailed:
         shallow = git("rev-parse", "--is-shallow-repository").strip() == b"true"
         hint = _SHALLOW if shallow else "git log --oneline shows revisions; git fetch brings what is new"
