@@ -57,9 +57,7 @@ class App:
 
     def store(self) -> CredentialStore:
         """The workspace's encrypted credentials."""
-        from runner.secret.store import CredentialStore
-
-        return CredentialStore(self.root, self.settings.secrets, self.settings.workspace, self.environ)
+        return self._store(keep_last_good=False)
 
     @asynccontextmanager
     async def context(
@@ -102,7 +100,6 @@ class App:
         from runner.catalog import Catalog
         from runner.engine.service import Engine
         from runner.net.guard import Guard
-        from runner.secret.store import CredentialStore
         from runner.serve.metrics import Metrics
         from runner.serve.narrate import Narrator
         from runner.serve.service import Service
@@ -110,9 +107,7 @@ class App:
 
         settings, metrics = self.settings, Metrics()
         guard = Guard(settings.network_allow)
-        store = CredentialStore(
-            self.root, settings.secrets, settings.workspace, self.environ, keep_last_good=True
-        )
+        store = self._store(keep_last_good=True)
         catalog = Catalog(self.root, settings, self.environ)
         narrator = Narrator(metrics)
         with bind(settings) as listener:
@@ -160,6 +155,20 @@ class App:
                 face=face,
                 report=report,
             )
+
+    def _store(self, *, keep_last_good: bool) -> CredentialStore:
+        from runner.secret.memory import state_folder
+        from runner.secret.store import CredentialStore
+
+        settings = self.settings
+        return CredentialStore(
+            self.root,
+            settings.secrets,
+            settings.workspace,
+            self.environ,
+            keep_last_good=keep_last_good,
+            state=state_folder(self.root, settings.database),
+        )
 
     def _flow_path(self, name: str) -> Path | None:
         candidates = [self.root / self.settings.flows / f"{name}{suffix}" for suffix in (".yaml", ".yml")]

@@ -18,6 +18,7 @@ from runner.model import Settings
 from runner.net.guard import Guard
 from runner.net.url import parse_url
 from runner.nodes import node_type
+from runner.secret.memory import state_folder
 from runner.secret.store import CredentialStore
 from runner.source import Document
 from runner.source.document import Pointer
@@ -51,7 +52,8 @@ def check_workspace(start: Path, paths: Sequence[str], environ: Mapping[str, str
     settings = _settings(root, environ, findings)
     loaded = load_flows(root, settings)
     findings += loaded.diagnostics
-    store = CredentialStore(root, settings.secrets, settings.workspace, environ)
+    state = state_folder(root, settings.database)
+    store = CredentialStore(root, settings.secrets, settings.workspace, environ, state=state)
     names = store.names()
     guard = _guard(settings, root, findings)
     checker = _Checker(root, guard, names)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from runner.cli.boundary import OK
+
+if TYPE_CHECKING:
+    from runner.app import App
 
 
 @click.command(
@@ -44,16 +48,16 @@ def command(directory: Path, node: str | None, drain: float, log_format: str | N
     return OK
 
 
-async def _serve(app: object, node: str | None, drain: float) -> None:
+async def _serve(app: App, node: str | None, drain: float) -> None:
     import logging
 
-    from runner.app import App
-
-    assert isinstance(app, App)
     log = logging.getLogger("flowpost.serve")
     async with app.service(node=node, drain=drain) as service:
         for finding in service.catalog.findings:
             log.log(logging.ERROR if finding.severity == "error" else logging.WARNING, "%s", finding)
+
+        if (warning := _left_behind(app, service.engine.database.file)) is not None:
+            log.warning("%s", warning)
 
         def ready(address: str) -> None:
             log.info(
@@ -65,3 +69,14 @@ async def _serve(app: object, node: str | None, drain: float) -> None:
 
         await service.run(ready)
     log.info("stopped")
+
+
+def _left_behind(app: App, file: Path | None) -> str | None:
+    """What is wrong with a database inside a folder that a link leads to: git-sync swaps it and deletes the old one."""
+    real = app.root.resolve()
+    if file is None or real == app.root.absolute() or not file.is_relative_to(real):
+        return None
+    return (
+        f"{app.root} is a link, and the database {file} lies where it leads to: when the link is swapped, "
+        "it stays behind; set FLOWPOST_DATABASE to a place outside"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,8 @@ class Database:
         """``url`` is ``sqlite:///path``, relative to ``root``, or ``postgresql://…``; ConfigurationError else."""
         self.file: Path | None = None
         if url.startswith("sqlite:///"):
-            self.file = root / url.removeprefix("sqlite:///")
+            # Pinned: a link above it that is swapped (git-sync) must not make of one database two.
+            self.file = Path(os.path.realpath(root / url.removeprefix("sqlite:///")))
             self.dialect = "sqlite"
             self.url = f"sqlite:///{self.file}"
         elif url.startswith(("postgresql://", "postgres://")):

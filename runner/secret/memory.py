@@ -9,34 +9,48 @@ from pathlib import Path
 from runner.errors import SecretError
 from runner.secret import files
 
-FILE = ".flowpost/secrets.json"
+FOLDER = ".flowpost"
+FILE = "secrets.json"
 HINT = "if that was meant, flowpost secrets verify --accept-older; if not, an old password may be back"
 
 
-def remember(root: Path, name: str, last_modified: str) -> str:
+def state_folder(root: Path, database: str) -> Path:
+    """Where this machine remembers things: beside the SQLite file, else in ``.flowpost`` of the workspace.
+
+    A workspace may be a link that is swapped to another folder at each commit; an operator who put the database out of
+    it wants the rest of the state there too.
+    """
+    if database.startswith("sqlite:///"):
+        return (root / database.removeprefix("sqlite:///")).parent
+    return root / FOLDER
+
+
+def remember(folder: Path, name: str, last_modified: str, known: dict[str, str]) -> str:
     """Remember ``last_modified`` of a verified file; returns a warning when a newer one was seen, else nothing.
 
-    A folder that cannot be written to is left alone: then there is no memory, and no warning.
+    ``known`` is what this process has seen. A ``folder`` that cannot be written to is left alone: then the process
+    alone remembers.
     """
-    seen = _load(root)
-    newest = seen.get(name)
+    seen = _load(folder)
+    newest = max(filter(None, (seen.get(name), known.get(name))), key=_time, default=None)
     if newest is not None and _time(newest) > _time(last_modified):
         return f"an older version is back: it is of {last_modified}, and one of {newest} was seen here"
-    if newest != last_modified:
-        _save(root, {**seen, name: last_modified})
+    known[name] = last_modified
+    if seen.get(name) != last_modified:
+        _save(folder, {**seen, name: last_modified})
     return ""
 
 
-def forget(root: Path, name: str) -> None:
+def forget(folder: Path, name: str) -> None:
     """Take the file's present version for the newest."""
-    seen = _load(root)
+    seen = _load(folder)
     if seen.pop(name, None) is not None:
-        _save(root, seen)
+        _save(folder, seen)
 
 
-def _load(root: Path) -> dict[str, str]:
+def _load(folder: Path) -> dict[str, str]:
     try:
-        seen = json.loads(files.read(root / FILE))
+        seen = json.loads(files.read(folder / FILE))
     except (OSError, ValueError, SecretError):
         return {}
     if not isinstance(seen, dict):
@@ -44,8 +58,8 @@ def _load(root: Path) -> dict[str, str]:
     return {key: value for key, value in seen.items() if isinstance(key, str) and _is_time(value)}
 
 
-def _save(root: Path, seen: dict[str, str]) -> None:
-    path = root / FILE
+def _save(folder: Path, seen: dict[str, str]) -> None:
+    path = folder / FILE
     try:
         path.parent.mkdir(exist_ok=True)
         files.write(path, json.dumps(seen, indent=1, sort_keys=True).encode() + b"\n", mode=0o600)

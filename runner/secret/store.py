@@ -14,7 +14,7 @@ from runner import redact
 from runner.credential import Credential
 from runner.diagnostic import Diagnostic, tidy
 from runner.errors import FlowpostError, PortError, SecretError
-from runner.secret import files, identities, process
+from runner.secret import files, identities, memory, process
 from runner.secret.fields import NAME
 from runner.secret.identities import Identities
 from runner.secret.opened import Opened, secret_texts
@@ -30,7 +30,8 @@ class CredentialStore:
     """The files ``root/folder/<name>.yaml`` and ``<name>.age``.
 
     ``environ`` says where the identities are. With ``keep_last_good`` a credential that was good once is still
-    served when its file turns bad (not when it is gone); ``problems`` then holds the error by name.
+    served when its file turns bad (not when it is gone); ``problems`` then holds the error by name. ``state`` is the
+    folder where the newest version of each file is remembered; default: ``.flowpost`` of the workspace.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class CredentialStore:
         environ: Mapping[str, str],
         *,
         keep_last_good: bool = False,
+        state: Path | None = None,
     ) -> None:
         self.root = root
+        self.state = root / memory.FOLDER if state is None else state
         self.folder = root / folder
         self.workspace = workspace
         self.environ = environ
@@ -50,6 +53,8 @@ class CredentialStore:
         self.problems: dict[str, FlowpostError] = {}
         self._good: dict[str, Credential] = {}
         self._cache: dict[tuple[str, bytes], tuple[Credential | None, list[Problem]]] = {}
+        self._newest: dict[str, str] = {}
+        self._served: dict[str, tuple[str, bytes]] = {}
         self._identities: Identities | None = None
         self._lock = threading.RLock()
 
@@ -217,11 +222,13 @@ class CredentialStore:
 
     def _open(self, name: str, opened: Opened) -> tuple[Credential | None, list[Problem]]:
         """Decrypt, check and build; the result is kept by the content of the file."""
-        from runner.secret import build, memory, typed
+        from runner.secret import build, typed
 
         entry = (opened.path.name, hashlib.sha256(opened.data).digest())
-        if entry in self._cache:
+        # A version that comes back is looked at again: it may be an older one.
+        if self._served.get(name) == entry and entry in self._cache:
             return self._cache[entry]
+        self._served[name] = entry
         tree = opened.decrypt(self.keys)
         values, problems = typed.check(tree, name)
         redact.protect(*secret_texts(tree))
@@ -230,7 +237,9 @@ class CredentialStore:
             credential, problems = build.build(values, self.workspace, tree)
         if opened.document is not None:
             shown = self.shown(opened.path)
-            older = memory.remember(self.root, shown, opened.document.meta.last_modified)
+            older = memory.remember(
+                self.state, shown, opened.document.meta.last_modified, self._newest
+            )
             if older:
                 _LOG.warning("%s: %s", shown, older)
                 problems = [

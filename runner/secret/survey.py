@@ -70,7 +70,7 @@ def verify(
             ]
     for name in names:
         if accept_older:
-            memory.forget(store.root, store.shown(store.path(name)))
+            memory.forget(store.state, store.shown(store.path(name)))
         findings += store.check(name, use_key)
     if strays:
         findings += store.strays()

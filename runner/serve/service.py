@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from runner.catalog import Catalog, Change, follow
 from runner.engine.service import Engine
 from runner.errors import FlowpostError
+from runner.ledger.schedules import DatabaseMarks
 from runner.model import Accepted, Event, Flow, Settings
 from runner.secret.store import CredentialStore
 from runner.serve.metrics import Metrics
-from runner.triggers.clockwork import Clockwork, FileMarks
+from runner.triggers.clockwork import Clockwork
 from runner.triggers.files import Folders
 from runner.web.app import build_app
 from runner.web.server import make_server, server_config
@@ -65,7 +66,7 @@ class Service:
             self._on_signals(stack)
             serving = asyncio.create_task(server.serve(sockets=[self.listener]))
             stack.push_async_callback(_finished, serving)
-            marks = FileMarks(self.catalog.root / ".flowpost" / "schedules.json")
+            marks = DatabaseMarks(self.engine.database, self.engine.writer)
             clockwork = Clockwork(self.catalog.flows, self.accept, marks)
             folders = Folders(self.catalog.root, self.catalog.flows, self.accept)
             for name, work in (

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Protocol
 
 from runner.errors import Conflict, FlowpostError
@@ -31,49 +28,8 @@ class Marks(Protocol):
         ...
 
     async def save(self, marks: Mapping[str, datetime]) -> None:
-        """Keep ``marks``, all there are."""
+        """Keep ``marks``, all there are; raises nothing, since what cannot be written must stop no schedule."""
         ...
-
-
-class FileMarks:
-    """Marks in one JSON file, written whole. A file that cannot be read has none: nothing is caught up then."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def load(self) -> Mapping[str, datetime]:
-        """By a schedule's identity."""
-        return await asyncio.to_thread(self._load)
-
-    async def save(self, marks: Mapping[str, datetime]) -> None:
-        """Replace the file; an OSError is logged, since a full disk must stop no schedule."""
-        await asyncio.to_thread(self._save, dict(marks))
-
-    def _load(self) -> dict[str, datetime]:
-        try:
-            found = json.loads(self._path.read_text(encoding="utf-8"))
-            marks = {str(name): datetime.fromisoformat(text) for name, text in found.items()}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            _LOG.warning(
-                "%s cannot be read, so nothing is caught up: %s", self._path.name, type(error).__name__
-            )
-            return {}
-        return {name: time for name, time in marks.items() if time.tzinfo is not None}
-
-    def _save(self, marks: dict[str, datetime]) -> None:
-        text = json.dumps({name: time.isoformat() for name, time in sorted(marks.items())}, indent=1)
-        aside = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with aside.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._path)
-        except OSError as error:
-            _LOG.warning("%s cannot be written: %s", self._path.name, error.strerror)
 
 
 def utc_now() -> datetime:

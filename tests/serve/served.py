@@ -95,10 +95,11 @@ class Served:
         *arguments: str,
         prefix: Sequence[str] = (),
         root: Path | None = None,
+        options: Sequence[str] = (),
         **environ: str,
     ) -> None:
         self._log = workspace.root.parent / f"serve-{time.monotonic_ns()}.log"
-        command = [*prefix, sys.executable, "-m", "runner", "serve", *arguments]
+        command = [*prefix, sys.executable, "-m", "runner", *options, "serve", *arguments]
         own = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         own |= {"HOME": str(workspace.root.parent), **workspace.environ, **environ}
         with self._log.open("wb") as log:
@@ -168,9 +169,9 @@ class Served:
 
 
 @contextmanager
-def serving(workspace: Workspace, *arguments: str, **environ: str) -> Iterator[Served]:
+def serving(workspace: Workspace, *arguments: str, **options: Any) -> Iterator[Served]:
     """A service that takes hooks; it is ended with the block, if it has not ended by then."""
-    service = Served(workspace, *arguments, **environ)
+    service = Served(workspace, *arguments, **options)
     try:
         yield service.ready()
     finally:

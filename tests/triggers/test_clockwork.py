@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from databases import BOTH
 
 from runner.errors import Unavailable
+from runner.ledger.database import Database, rows
+from runner.ledger.direct import open_database
+from runner.ledger.schedules import DatabaseMarks
+from runner.ledger.writer import Writer
 from runner.model import Accepted, Event, Flow, Trigger
-from runner.triggers.clockwork import Clockwork, FileMarks
+from runner.triggers.clockwork import Clockwork
 
 START = datetime(2026, 1, 5, 10, 0, 30, tzinfo=UTC)
+
+
+OPENED: list[Database] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 def flow_with(*schedules: Mapping[str, object], name: str = "digest") -> Flow:
@@ -47,10 +62,20 @@ class Keeper:
 class Machine:
     """A service with a clock of its own that a test turns."""
 
-    def __init__(self, folder: Path, keeper: Keeper, *flows: Flow, now: datetime = START) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keeper: Keeper,
+        *flows: Flow,
+        now: datetime = START,
+        url: str = "sqlite:///state.db",
+    ) -> None:
         self.now = now
         self.flows = {flow.name: flow for flow in flows}
-        marks = FileMarks(folder / "schedules.json")
+        self.database = open_database(url, folder)
+        self.database.migrate()
+        OPENED.append(self.database)
+        marks = DatabaseMarks(self.database, Writer(self.database))
         self.clockwork = Clockwork(lambda: self.flows, keeper.accept, marks, clock=lambda: self.now)
 
     async def pass_time(self, minutes: float, step: float = 20) -> None:
@@ -178,27 +203,81 @@ async def test_two_schedules_of_one_flow_at_one_time_are_two_events(tmp_path: Pa
     assert [event.body for event in keeper.kept.values()] == [{}, [1]]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": "2026-01-01T00:00:00"}', "\0"])
-async def test_marks_that_cannot_be_read_catch_up_nothing_and_are_written_anew(
-    tmp_path: Path, text: str
-) -> None:
-    (tmp_path / "schedules.json").write_text(text)
+async def test_marks_that_cannot_be_written_stop_no_schedule_and_are_written_later(tmp_path: Path) -> None:
     keeper = Keeper()
-    machine = Machine(tmp_path, keeper, flow_with({"cron": "10 * * * *"}))
+    machine = Machine(tmp_path, keeper, flow_with({"cron": "*/10 * * * *"}))
     await machine.clockwork.turn()
+    file, aside = tmp_path / "state.db", tmp_path / "aside.db"
+    machine.database.close()
+    file.rename(aside)
+    file.mkdir()
+    await machine.pass_time(10)
+    file.rmdir()
+    aside.rename(file)
+    await machine.pass_time(10)
+    after = Machine(tmp_path, keeper, flow_with({"cron": "*/10 * * * *"}), now=machine.now)
+    await after.clockwork.turn()
+
+    assert keeper.times == ["10:10", "10:20"]
+    assert set(keeper.asked.values()) == {1}
+
+
+@BOTH
+async def test_a_machine_with_an_empty_disk_catches_up_what_all_have_missed(
+    tmp_path: Path, database_url: str
+) -> None:
+    keeper = Keeper()
+    url = database_url.replace(".flowpost/", "")
+    flow = flow_with({"cron": "10 * * * *"})
+    for _ in range(2):
+        machine = Machine(tmp_path, keeper, flow, url=url)
+        await machine.clockwork.turn()
+        await machine.pass_time(15)
+    late = START + timedelta(hours=5, minutes=20)
+    new = Machine(tmp_path if url.startswith("sqlite") else tmp_path / "new", keeper, flow, now=late, url=url)
+    await new.clockwork.turn()
+
+    assert keeper.times == ["10:10", "15:10"]
+
+
+@BOTH
+async def test_the_slower_of_two_machines_does_not_put_a_mark_back(tmp_path: Path, database_url: str) -> None:
+    keeper = Keeper()
+    url = database_url.replace(".flowpost/", "")
+    quick, slow = (Machine(tmp_path, keeper, flow_with({"cron": "10 * * * *"}), url=url) for _ in range(2))
+    await slow.clockwork.turn()
+    await quick.clockwork.turn()
+    await quick.pass_time(75)
+    slow.now += timedelta(minutes=10)
+    await slow.clockwork.turn()
+    with_marks = await quick.database.read(lambda connection: rows(connection, "schedules.marks"))
+
+    assert [datetime.fromtimestamp(row["done"], UTC).hour for row in with_marks] == [11]
+
+
+async def test_a_schedule_that_was_taken_out_is_new_when_it_comes_again(tmp_path: Path) -> None:
+    keeper = Keeper()
+    flow = flow_with({"cron": "10 * * * *"})
+    machine = Machine(tmp_path, keeper, flow)
+    await machine.clockwork.turn()
+    machine.flows = {}
+    await machine.clockwork.turn()
+    after = Machine(tmp_path, keeper, flow, now=START + timedelta(hours=5))
+    await after.clockwork.turn()
 
     assert keeper.kept == {}
-    assert "digest:0:10 * * * *:UTC" in (tmp_path / "schedules.json").read_text()
 
 
-async def test_a_folder_that_cannot_be_written_stops_no_schedule(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+async def test_a_schedule_that_is_broken_at_a_start_catches_up_when_it_is_mended(tmp_path: Path) -> None:
     keeper = Keeper()
-    machine = Machine(tmp_path / "file", keeper, flow_with({"cron": "*/10 * * * *"}))
-    await machine.clockwork.turn()
-    await machine.pass_time(10)
+    flow = flow_with({"cron": "10 * * * *"})
+    await Machine(tmp_path, keeper, flow).clockwork.turn()
+    broken = Machine(tmp_path, keeper, flow_with({"cron": "0 0 * * *"}, name="other"))
+    await broken.clockwork.turn()
+    mended = Machine(tmp_path, keeper, flow, now=START + timedelta(hours=5))
+    await mended.clockwork.turn()
 
-    assert keeper.times == ["10:10"]
+    assert keeper.times == ["14:10"]
 
 
 async def test_it_runs_until_it_is_cancelled(tmp_path: Path) -> None:
