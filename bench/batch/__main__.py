@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -31,55 +31,79 @@ sys.path.insert(1, str(Path(__file__).resolve().parent.parent.parent))
 
 import material
 from check import check
-from contenders import Flowpost, Peer, Target, install
+from contenders import Contender, Flowpost, Peer, Target, install
 from measure import Failed, Result, run
 from million import million
-from servers import postgres, prove_wire
+from servers import Postgres, postgres, prove_wire
 from tables import table
-from variants import VARIANTS, WAY, Variant
+from variants import VARIANTS, WAY, Variant, Way
+
+WARM_UP = 50
+"""Rows of a round before the first, that fills caches and does not count."""
+
+
+@dataclass
+class Bench:
+    """One variant, set up: its server, its database, its rows."""
+
+    variant: Variant
+    folder: Path
+    way: Way
+    base: Postgres | None
+
+    def rows(self, count: int) -> Path:
+        path = self.folder / f"{count}.csv"
+        return path if path.exists() else material.write_rows(path, count)
+
+    def once(self, contender: Contender, rows: int) -> Result:
+        """One round of one contender. Raises ``Failed``, also where the server counted other than that."""
+        end, ours = self.way.end, isinstance(contender, Flowpost)
+        target = Target(
+            self.way.near.port, rows, self.rows(rows), self.folder / "templates", self.folder, end.ca_pem
+        )
+        if self.base is not None and ours:
+            target = replace(target, database=self.base.fresh())
+        commands = contender.commands(target)
+        served, stored = end.cpu(), self.base.cpu() if self.base else 0.0
+        try:
+            result = run(commands, rows)
+        finally:
+            for left in self.folder.glob("workspace-*"):
+                shutil.rmtree(left)
+            took = end.counted()
+        if took != rows and (ours or isinstance(contender, Peer)):
+            raise Failed(f"{contender.name}: the server counted {took} messages of {rows}")
+        database_cpu = (self.base.cpu() if self.base else 0.0) - stored
+        return replace(result, server_cpu=end.cpu() - served, database_cpu=database_cpu)
 
 
 def measure(variant: Variant, rounds: int, rows: int, peers: bool) -> bool:
     """Run a variant, print its table and its goals; whether all were met."""
-    rows = max(50, int(rows * variant.rows))
+    rows = max(WARM_UP, int(rows * variant.rows))
     contenders = [c for c in variant.contenders if not (peers and isinstance(c, Flowpost))]
     found: dict[str, list[Result]] = {contender.name: [] for contender in contenders}
-    broken: set[str] = set()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flowpost-bench-")))
         material.write_templates(folder / "templates")
-        data = material.write_rows(folder / "rows.csv", rows)
         base = stack.enter_context(postgres()) if variant.database == "postgres" and not peers else None
-        way = stack.enter_context(variant.server())
-        for number in range(rounds):
-            turned = contenders[number % len(contenders) :] + contenders[: number % len(contenders)]
-            for contender in turned:
-                if contender.name in broken:
+        bench = Bench(variant, folder, stack.enter_context(variant.server()), base)
+        standing = list(contenders)
+        for number in range(rounds + 1):
+            for contender in [
+                *contenders[number % len(contenders) :],
+                *contenders[: number % len(contenders)],
+            ]:
+                if contender not in standing:
                     continue
-                target = Target(way.near.port, rows, data, folder / "templates", folder, way.end.ca_pem)
-                if base is not None and isinstance(contender, Flowpost):
-                    target = replace(target, database=base.fresh())
-                commands = contender.commands(target)
-                counts = isinstance(contender, Peer | Flowpost)
-                before, stored = way.end.cpu(), base.cpu() if base else 0.0
                 try:
-                    result = run(commands, rows)
-                    took = way.end.counted()
-                    if counts and took != rows:
-                        raise Failed(f"{contender.name}: the server counted {took} messages of {rows}")
+                    result = bench.once(contender, rows if number else WARM_UP)
                 except Failed as failed:
                     print(failed, file=sys.stderr)
-                    broken.add(contender.name)
+                    standing.remove(contender)
                     found[contender.name] = []
                     continue
-                finally:
-                    for left in folder.glob("workspace-*"):
-                        shutil.rmtree(left)
-                server_cpu = way.end.cpu() - before
-                database_cpu = (base.cpu() if base else 0.0) - stored
-                found[contender.name].append(
-                    replace(result, server_cpu=server_cpu, database_cpu=database_cpu)
-                )
+                if number:
+                    found[contender.name].append(result)
     print(f"\n{table(f'{variant.title}, {rows} rows', found, [b for b in variant.bases if b in found])}")
     verdicts = [] if peers else [goal.check(found) for goal in variant.goals]
     for _, line in verdicts:

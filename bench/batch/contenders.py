@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 import material
+from material import CACHE
 from measure import Command
 
 HERE = Path(__file__).parent
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flowpost-bench"
 PACKAGES = ("nodemailer", "@upyo/core", "@upyo/smtp", "nunjucks", "csv-parse")
 CONNECTIONS = 10
 

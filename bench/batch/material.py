@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flowpost-bench"
 NAMES = (
     "Ann Miller", "Grace Hopper", "Zoë Brûlé", "John Smith", "Peter Fox", "Jürgen Müller-Lüdenscheidt",
     "Mary Major", "Ruth Bell", "Łukasz Żółć", "Tom Baker", "Kim O'Hara", "山田 花子",
@@ -116,4 +117,8 @@ def write_workspace(
     if database:
         settings += f"database: {database}\n"
     (root / "flowpost.yaml").write_text(settings, encoding="utf-8")
-    return Workspace(root, {**os.environ, "SOPS_AGE_KEY": identity, "CI": "1"})
+    environ = {**os.environ, "SOPS_AGE_KEY": identity, "CI": "1"}
+    # An installed package has its bytecode; a checkout that is not to be written to has not.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    environ["PYTHONPYCACHEPREFIX"] = str(CACHE / "bytecode")
+    return Workspace(root, environ)

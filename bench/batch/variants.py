@@ -18,10 +18,11 @@ SIZE = 5300
 LIMIT = Source("smtp-source -d", SIZE, keeps=True)
 SOURCE = Source("smtp-source", SIZE, keeps=False)
 WAY = 25
+"""Milliseconds that the long wire takes in each direction."""
 
 
 @dataclass(frozen=True)
-class Path:
+class Way:
     """The way to a server: what to connect to, and who receives at its end."""
 
     near: Server
@@ -32,7 +33,7 @@ class Path:
 class Variant:
     name: str
     title: str
-    server: Callable[[], AbstractContextManager[Path]]
+    server: Callable[[], AbstractContextManager[Way]]
     contenders: Sequence[Contender]
     goals: Sequence[Goal] = ()
     rows: float = 1.0  # of --rows
@@ -41,21 +42,21 @@ class Variant:
 
 
 @contextmanager
-def plain(*options: str) -> Iterator[Path]:
+def plain(*options: str) -> Iterator[Way]:
     with smtp_sink(*options) as server:
-        yield Path(server, server)
+        yield Way(server, server)
 
 
 @contextmanager
-def ours(**options: bool | int) -> Iterator[Path]:
+def ours(**options: bool | int) -> Iterator[Way]:
     with node_sink(**options) as server:  # type: ignore[arg-type]
-        yield Path(server, server)
+        yield Way(server, server)
 
 
 @contextmanager
-def far(*, chunking: bool) -> Iterator[Path]:
+def far(*, chunking: bool) -> Iterator[Way]:
     with node_sink(chunking=True) if chunking else smtp_sink() as server, long_wire(server, WAY) as wire:
-        yield Path(wire, server)
+        yield Way(wire, server)
 
 
 FAST = (
