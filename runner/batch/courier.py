@@ -82,11 +82,11 @@ class Courier:
     check: bool
     paced: Callable[[SmtpCredential], bool] = lambda credential: bool(credential.rates)
     trusted: Callable[[], bool] = lambda: True
-    trouble: Trouble = field(default_factory=Trouble)
     cache: dict[int, Filled] = field(default_factory=dict)
     chance: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
+        self.trouble = Trouble.of(self.letters.retry)
         self._awake = asyncio.Event()
         self._ready: deque[Ready] = deque()
         self._later: list[tuple[float, int, Item]] = []
@@ -222,7 +222,7 @@ class Courier:
                     item.body = self.bodies.of(item.row, check=self.check)
                 filled = self.letters.fill(number, item.body, credential)
             except FlowpostError as error:
-                self._end(item, RowState.INVALID if item.body is None else RowState.FAILED, error=error)
+                self._end(item, RowState.INVALID, error=error)
                 return
             if filled is None:
                 self._end(item, RowState.SKIPPED)

@@ -15,7 +15,7 @@ from runner.ledger.writer import Writer
 if TYPE_CHECKING:
     from runner.rows import Row, RowFile
 
-AHEAD = 100
+AHEAD = 50
 """Rows at hand below which the next chunk is claimed."""
 _LOOK_AGAIN = 0.5
 """Seconds between two looks for a chunk that another process has left."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+from runner.engine.retry import next_delay
 from runner.errors import FlowpostError
+from runner.model import Retry
 
 PATIENCE = 300.0
 """Seconds for which a server that served before may be away."""
@@ -21,6 +25,12 @@ class Trouble:
         self._pause = 0.0
         self._served = False
         self.until = 0.0
+
+    @classmethod
+    def of(cls, retry: Retry) -> Self:
+        """As patient as the flow is with a row, within the bounds above."""
+        total = sum(next_delay(retry, attempt, 0.5) or 0.0 for attempt in range(1, min(retry.attempts, 100)))
+        return cls(min(PATIENCE, total), min(FIRST_PATIENCE, total))
 
     @property
     def there(self) -> bool:

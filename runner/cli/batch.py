@@ -144,7 +144,7 @@ def _batch(
     face = make_face(sys.stderr, yes=yes, dry_run=wishes.dry_run)
     report = Report(report_path)
     stopped: FlowpostError | None = None
-    with open_rows(data, format=data_format, spool=app.root / ".flowpost") as file:
+    with open_rows(data, format=data_format, spool=_spool(app, data, dry_run=wishes.dry_run)) as file:
         if wishes.key is not None and file.columns and wishes.key not in file.columns:
             raise UsageError(
                 f'--key "{wishes.key}" is no column of {file.name}',
@@ -178,6 +178,15 @@ def _batch(
     if interrupted:
         return INTERRUPTED
     return OK if tally.clean and stopped is None else FAILED
+
+
+def _spool(app: App, data: str, *, dry_run: bool) -> Path | None:
+    """Where standard input is kept while the batch runs: beside the state, which is as private."""
+    if data != "-" or dry_run:
+        return None
+    folder = app.root / ".flowpost"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def _rate(text: str) -> Rate:

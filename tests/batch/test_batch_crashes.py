@@ -1,0 +1,146 @@
+"""A batch that is killed, interrupted, shared: every row once, except those flagged unknown.
+
+FLOWPOST_BATCH_ROWS and FLOWPOST_BATCH_KILLS make the crash test as large as wanted; FLOWPOST_SEED repeats its course.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from batching import Running, addresses, arrived, contacts, prepare, smtp_server, statuses, to, until
+from databases import BOTH
+from workspace import Workspace
+
+ROWS = int(os.environ.get("FLOWPOST_BATCH_ROWS", "3000"))
+KILLS = int(os.environ.get("FLOWPOST_BATCH_KILLS", "5"))
+SEED = int(os.environ.get("FLOWPOST_SEED", "0")) or random.randrange(1, 10**6)
+CONNECTIONS = 5
+COMMAND = ["news", "--data", "contacts.csv", "--yes", "--format", "json", "--report", "report.ndjson"]
+
+
+@BOTH
+def test_a_batch_that_is_killed_again_and_again_mails_each_row_once(
+    workspace: Workspace, database_url: str
+) -> None:
+    chance = random.Random(SEED)
+    told: dict[int, str] = {}
+    with smtp_server() as server:
+        prepare(workspace, server, database=database_url, max_connections=CONNECTIONS)
+        contacts(workspace, ROWS)
+        for kill in range(KILLS):
+            before = len(server.received)
+            running = Running(workspace, *COMMAND)
+            goal = before + chance.randrange(1, max(2, (ROWS - before) // (KILLS - kill + 1)))
+            until(lambda goal=goal: len(server.received) >= goal, 60, running.err)
+            running.kill()
+            told |= reported(workspace)
+        code, summary = Running(workspace, *COMMAND).end(240)
+        found = statuses(workspace.root / "report.ndjson")
+    unknown = {f"c{row}@example.net" for row, status in found.items() if status == "unknown"}
+    came = arrived(server)
+    assert len(found) == ROWS
+    assert summary["sent"] + summary["already_sent"] + summary["unknown"] == ROWS, summary
+    assert not {name: number for name, number in came.items() if number > 1}, f"seed {SEED}"
+    assert addresses(ROWS) - set(came) <= unknown, f"seed {SEED}"
+    assert len(unknown) <= KILLS * 2 * CONNECTIONS, f"seed {SEED}"
+    assert code == (1 if unknown else 0)
+    # What a killed process had reported stands.
+    assert not {
+        row: status for row, status in told.items() if status == "sent" and found[row] != "already_sent"
+    }
+
+
+def reported(workspace: Workspace) -> dict[int, str]:
+    """The report of a process that was killed, its last line perhaps cut off."""
+    path = workspace.root / "report.ndjson"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    path.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
+    return statuses(path)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_on_one_database_share_a_batch(
+    workspace: Workspace, postgresql: object, processes: int
+) -> None:
+    from postgres import Postgres
+
+    assert isinstance(postgresql, Postgres)
+    with smtp_server(script={"DATA_END": "after 0.05: 250 2.0.0 ok"}) as server:
+        prepare(workspace, server, database=postgresql.fresh(), max_connections=2)
+        contacts(workspace, 400)
+        running = [Running(workspace, *COMMAND[:-2]) for _ in range(processes)]
+        ended = [each.end(120) for each in running]
+        assert [code for code, _ in ended] == [0] * processes, [each.err for each in running]
+        assert to(server) == dict.fromkeys(addresses(400), 1)
+        sent = [summary["sent"] for _, summary in ended]
+        assert sum(sent) == 400
+        assert min(sent) > 20, "each carries its part"
+        assert {summary["sent"] + summary["already_sent"] for _, summary in ended} == {400}
+
+
+def test_the_rows_of_a_process_that_died_are_taken_over(workspace: Workspace, postgresql: object) -> None:
+    from postgres import Postgres
+
+    assert isinstance(postgresql, Postgres)
+    with smtp_server(script={"DATA_END": "after 0.02: 250 2.0.0 ok"}) as server:
+        prepare(workspace, server, database=postgresql.fresh(), max_connections=1)
+        contacts(workspace, 300)
+        dying, living = Running(workspace, *COMMAND[:-2]), Running(workspace, *COMMAND[:-2])
+        until(lambda: len(server.connections) == 2 and len(server.received) > 40, 60, living.err)
+        dying.kill()
+        killed = time.monotonic()
+        code, summary = living.end(120)
+        came = arrived(server)
+        assert not {name: number for name, number in came.items() if number > 1}
+        assert len(addresses(300) - set(came)) <= summary["unknown"] <= 2
+        assert code == (1 if summary["unknown"] else 0)
+        assert time.monotonic() - killed < 60
+
+
+def test_ctrl_c_finishes_what_is_on_its_way_and_says_how_to_go_on(workspace: Workspace) -> None:
+    with smtp_server(script={"DATA_END": "after 0.02: 250 2.0.0 ok"}) as server:
+        prepare(workspace, server, max_connections=2)
+        contacts(workspace, 200)
+        running = Running(workspace, *COMMAND)
+        until(lambda: len(server.received) > 20, 30, running.err)
+        running.signal(signal.SIGINT)
+        code, summary = running.end(20)
+        assert code == 130
+        assert "go on with:\n  flowpost batch news --data contacts.csv" in running.err
+        assert summary["unknown"] == 0
+        assert summary["sent"] == len(to(server)) < 200
+        code, summary = Running(workspace, *COMMAND).end(60)
+        assert code == 0
+        assert to(server) == dict.fromkeys(addresses(200), 1)
+
+
+def test_ctrl_c_twice_waits_for_nobody_and_what_is_open_is_unknown(workspace: Workspace) -> None:
+    with smtp_server(script={"DATA_END": ["ok"] * 10 + ["hang"] * 10}) as server:
+        prepare(workspace, server, max_connections=2)
+        contacts(workspace, 100)
+        running = Running(workspace, *COMMAND)
+        until(lambda: len(server.received) >= 12, 30, running.err)
+        running.signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert running.process.poll() is None
+        running.signal(signal.SIGINT)
+        code, summary = running.end(10)
+        assert code == 130
+        assert summary["unknown"] == 2
+        assert summary["sent"] == 10
+
+
+def test_a_second_process_on_one_machine_is_refused(workspace: Workspace) -> None:
+    with smtp_server(script={"DATA_END": "after 0.05: 250 2.0.0 ok"}) as server:
+        prepare(workspace, server, max_connections=1)
+        contacts(workspace, 100)
+        running = Running(workspace, *COMMAND)
+        until(lambda: server.received, 30, running.err)
+        second = Running(workspace, *COMMAND[:-2])
+        assert second.end(30)[0] == 2
+        assert "another flowpost batch" in second.err
+        running.kill()
