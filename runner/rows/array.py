@@ -13,6 +13,7 @@ from runner.rows.block import Block, Mark, broken, too_long, vanished, within
 from runner.rows.limits import MAX_DEPTH, MAX_ROW
 from runner.rows.record import Flaw, Records, row_of
 from runner.rows.row import Row
+from runner.rows.words import counted
 
 BEFORE, FIRST, NEXT, BEHIND = range(4)
 """Stages: before ``[``, behind it, behind a comma, behind ``]``."""
@@ -74,7 +75,7 @@ class _Walk:
         while self._step():
             pass
         if self._last and self.stage != BEHIND:
-            raise self._unfinished(self._skip(self.consumed))
+            raise self._unfinished(self._skip(self.consumed), self._number - 1)
 
     def _step(self) -> bool:
         """One token or record further; False at the window's end."""
@@ -105,13 +106,15 @@ class _Walk:
             if not self._last and (cut_off or error.pos >= len(text) - _NEAR):
                 return False
             if cut_off or error.pos >= len(text.rstrip()):
-                raise self._unfinished(start) from None
+                raise self._unfinished(start, self._number - 1) from None
             raise self._not_json(error) from None
         except RecursionError:
             what = f"row {self._number} is nested more than {MAX_DEPTH} levels deep"
             raise self._broken(start, what, "a row is an object with a few levels at most") from None
         behind = self._skip(end)
         if behind == len(text):
+            if self._last:
+                raise self._unfinished(behind, self._number)
             return False
         if text[behind] not in ",]":
             what = f"row {self._number} is followed by neither a comma nor ]"
@@ -152,8 +155,8 @@ class _Walk:
         what = f"row {self._number} is not JSON: {error.msg.lower()} (octet {octet:,})"
         return self._broken(error.pos, what, "write the array as a JSON library writes it")
 
-    def _unfinished(self, at: int) -> UsageError:
-        where = f"in row {self._number}" if at < len(self._text) else f"after {self._number - 1} rows"
+    def _unfinished(self, at: int, whole: int) -> UsageError:
+        where = f"in row {self._number}" if at < len(self._text) else f"after {counted(whole, 'row')}"
         what = f"the file ends in the middle of the array, {where}"
         return self._broken(at, what, "is the file complete? an array ends with ]")
 

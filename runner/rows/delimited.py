@@ -23,9 +23,7 @@ _LINE_END = re.compile(r"\r\n?|\n")
 
 
 class Flawed(list[str]):
-    """A record that is not CSV: without cells, with the reason. A list, so that good rows need no second look."""
-
-    reason = ""
+    """A record that is not CSV, without cells. A list, so that good rows need no second look."""
 
 
 class Delimited:
@@ -102,8 +100,8 @@ class Delimited:
                     if last:
                         raise self._unclosed(text[len("".join(before)) :], line) from None
                     return Block(records, starts, len("".join(before).encode()), line - mark.line)
+                # With strict=True, and cells that fit, only text behind a closing quote is left.
                 cells = Flawed()
-                cells.reason = str(error)
             if isinstance(cells, Flawed) or not self._blank(cells):
                 records.append(cells)
                 starts.append(line)
@@ -142,7 +140,7 @@ class Delimited:
         where = f"row {number} (line {line})"
         if isinstance(cells, Flawed):
             return UsageError(
-                f"{where} is not CSV: {cells.reason}",
+                f"{where} has text behind a closing quote",
                 hint='write "" for a quote inside quotes, and nothing between the closing quote and the delimiter',
             )
         whose = "the header has" if self._header else "the columns given are"

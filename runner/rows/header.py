@@ -89,11 +89,11 @@ def _parse(
     reader = csv.reader(StringIO(text[at:], newline=""), delimiter=delimiter, strict=True)
     try:
         columns = tuple(next(reader))
-    except csv.Error as error:
+    except csv.Error:
         opened = open_quote(text[at:], delimiter)
         if opened is None:
             raise broken(
-                name, line, f"the header is not CSV: {error}", 'write "" for a quote inside a quoted name'
+                name, line, "the header has text behind a closing quote", 'write "" for a quote inside quotes'
             ) from None
         if not last:
             return None

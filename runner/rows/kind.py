@@ -42,7 +42,8 @@ def kind_of_file(
         from runner.rows.delimited import Delimited
         from runner.rows.header import read_header
 
-        delimiter = delimiter or ("\t" if word == "tsv" else None)
+        if delimiter is None and word == "tsv":
+            delimiter = "\t"
         header = read_header(
             content.name,
             lambda octets: content.read(start, octets),
