@@ -126,10 +126,10 @@ class Client:
         return self._protocol.doing
 
     async def greeting(self, tls: ssl.SSLContext | None = None, host: str = "") -> Reply:
-        """What the server says first; with ``tls``, after a handshake with ``host``."""
-        if tls is None:
-            self._protocol.wire.expect_greeting()
-        else:
+        """What the server says first; with ``tls``, after a handshake with ``host``. In clear the wire has to know
+        of it from its beginning.
+        """
+        if tls is not None:
             await self._protocol.handshake(tls, host, greeting=True)
             self.smtp.transport = self._protocol.transport
         return await self._reply("waiting for the greeting", self._protocol.read_response())

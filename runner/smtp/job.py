@@ -6,8 +6,9 @@ import asyncio
 
 from runner.errors import DeliveryUnknown, EnvelopeError, FlowpostError
 from runner.model import Outcome
+from runner.smtp.reply import Reply
 from runner.smtp.session import Session
-from runner.smtp.transaction import Letter, Stage
+from runner.smtp.transaction import Letter
 
 
 class Job(asyncio.Future[Outcome]):
@@ -17,25 +18,45 @@ class Job(asyncio.Future[Outcome]):
     be sent; for one whose end may have left it raises DeliveryUnknown where the outcome is waited for.
     """
 
-    __slots__ = ("letter", "moves", "session", "stage")
+    __slots__ = (
+        "due",
+        "error",
+        "handed_over",
+        "letter",
+        "lines",
+        "moves",
+        "replies",
+        "resets",
+        "reused",
+        "session",
+    )
 
     def __init__(self, letter: Letter, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
         self.letter = letter
-        self.stage = Stage()
-        self.session: Session | None = None
-        self.moves = 0
-
-    @property
-    def handed_over(self) -> bool:
+        self.handed_over = False
         """True once the server may have the whole message."""
-        return self.stage.handed_over
+        self.moves = 0
+        """How often it was given to another connection."""
+        self.reused = False
+        """Whether its connection had carried another one before."""
+        self.session: Session | None = None
+        """The connection that can be broken to take it back."""
+        self.replies: list[Reply] = []
+        self.resets = 0
+        """1 when RSET stood before its commands."""
+        self.due = 0
+        """So many replies have to be there for the next step."""
+        self.lines: list[bytes] = []
+        """Commands that wait for the reply to the one before, the last one first."""
+        self.error: FlowpostError | None = None
+        """What it will end with, once the server is in step again."""
 
     def cancel(self, msg: object = None) -> bool:
         """Give up waiting; before the end of the message that breaks its connection, so that it is not sent."""
         if self.done():
             return False
-        if self.stage.handed_over:
+        if self.handed_over:
             self.fail(DeliveryUnknown("Delivery unknown: stopped before the server's reply"))
             return True
         super().cancel(msg)

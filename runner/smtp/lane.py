@@ -12,11 +12,15 @@ from collections import deque
 from collections.abc import Callable
 
 from runner.credential import SmtpCredential
-from runner.errors import AuthError, ConnectionFailed, DeliveryUnknown, FlowpostError
+from runner.errors import AuthError, ConnectionFailed, FlowpostError
+from runner.model import Outcome
+from runner.smtp.chunks import ChunkConveyor
+from runner.smtp.conveyor import Conveyor
+from runner.smtp.dots import DotConveyor
 from runner.smtp.job import Job, give
 from runner.smtp.pace import SLOW_CODES, Clock, Pace, Refusals
 from runner.smtp.session import Dialer, Session, open_session, tls_context
-from runner.smtp.transaction import Announcement, Letter, announcement, transact
+from runner.smtp.transaction import Letter
 from runner.smtp.wire import Lost
 
 PROBE_AFTER = 1.0
@@ -51,6 +55,7 @@ class Lane:
         self._ended = ended
         self._pace = pace
         self._context = tls_context(credential)
+        self._loop = asyncio.get_running_loop()
         self._jobs: deque[Job] = deque()
         self._resting: deque[asyncio.Future[Job | None]] = deque()
         self._workers: set[asyncio.Task[None]] = set()
@@ -59,10 +64,12 @@ class Lane:
         self._opener: asyncio.Task[None] | None = None
         self._fewer = (0, -1.0)
         self._retired = False
+        self.hungry: dict[Conveyor, None] = {}
+        """Sessions that carry letters and can take one more at once, the longest waiting first."""
 
     def submit(self, letter: Letter) -> Job:
         """Put ``letter`` in the queue."""
-        job = Job(letter, asyncio.get_running_loop())
+        job = Job(letter, self._loop)
         self._submit(job)
         return job
 
@@ -96,14 +103,19 @@ class Lane:
             self._jobs.appendleft(job)
         else:
             self._jobs.append(job)
-        self._staff()
+        if not self._staff() and self.hungry:
+            next(iter(self.hungry)).feed()
 
-    def _staff(self) -> None:
-        """Start one more worker if letters wait and the limits allow one."""
-        if self._jobs and len(self._workers) < self._limit():
-            worker = asyncio.get_running_loop().create_task(self._work())
+    def _staff(self) -> bool:
+        """Start one more worker if letters wait and the limits allow one; False when they do not."""
+        workers = len(self._workers)
+        if workers >= self._credential.max_connections or workers >= self._limit():
+            return False
+        if self._jobs:
+            worker = self._loop.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._left)
+        return True
 
     def _limit(self) -> int:
         """How many connections there may be now, at least one."""
@@ -117,9 +129,40 @@ class Lane:
         if not self._workers:
             self._ended()
 
-    def holds_back(self, session: Session) -> bool:
-        """True when no further letter may be taken for ``session`` now."""
-        return self._spent(session) or self._pace.wait() > 0
+    # -- the depot of the conveyors ------------------------------------------------------------------
+
+    def next_for(self, session: Session) -> Job | None:
+        """The letter that waits longest; None when none does, or none may go over ``session`` now."""
+        if not self._jobs or self._spent(session) or self._pace.wait() > 0:
+            return None
+        return self.next_job()
+
+    def waits(self) -> bool:
+        """Whether a letter may be waiting."""
+        return bool(self._jobs)
+
+    def delivered(self, job: Job, outcome: Outcome) -> None:
+        """The server took it."""
+        slow = [refusal.code for refusal in outcome.rejected if refusal.code in SLOW_CODES]
+        self._pace.heard(slow[0] if slow else None)
+        if not job.done():
+            job.set_result(outcome)
+
+    def failed(self, job: Job, error: FlowpostError) -> None:
+        """It did not get through. On a connection that went stale it had no chance: it gets another one."""
+        stale = isinstance(error, ConnectionFailed) or error.smtp_code == 421
+        if stale and job.reused and not job.handed_over and job.moves < self._credential.max_connections:
+            self.move(job)
+            return
+        if error.smtp_code is not None:
+            self._pace.heard(error.smtp_code)
+        job.fail(error)
+
+    def move(self, job: Job) -> None:
+        """Nothing of it was handed over: it goes to another connection."""
+        job.moves += 1
+        if not job.done():
+            self._submit(job, first=True)
 
     def next_job(self) -> Job | None:
         """The letter that waits longest, None when none does."""
@@ -133,7 +176,7 @@ class Lane:
         """Wait for a letter, ``idle_seconds`` at most."""
         if self._retired:
             return None
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         given: asyncio.Future[Job | None] = loop.create_future()
         self._resting.append(given)
         timer = loop.call_later(self._credential.idle_seconds, give, given, None)
@@ -147,34 +190,25 @@ class Lane:
     async def _work(self) -> None:
         session: Session | None = None
         job: Job | None = None
-        announced = 0
         try:
             while True:
                 if session is None:
                     session = await self._open()
                     if session is None:
                         return
+                    conveyor = self._conveyor(session)
                 if job is None:
                     job = self.next_job() or await self._rest()
                     if job is None:
                         return
                     await self._slow_down()
-                    if not await self._stands(session):
-                        self._submit(job, first=True)
-                        job = None
-                        await self._drop(session)
-                        session = None
-                        continue
-                ahead = _Ahead(self, session)
-                await self._deliver(session, job, announced, ahead)
-                job, announced = ahead.job, ahead.replies
-                if session.closing or session.wire.fault is not None:
-                    if job is not None:
-                        self._move(job)
-                    job, announced = None, 0
-                    await self._drop(session)
-                    session = None
-                elif job is None and self._spent(session):
+                stands = await self._stands(session)
+                taken, job = job, None
+                if stands:
+                    await conveyor.carry(taken)
+                else:
+                    self._submit(taken, first=True)
+                if not stands or session.closing or session.wire.fault is not None or self._spent(session):
                     await self._drop(session)
                     session = None
         except BaseException as exc:
@@ -187,6 +221,12 @@ class Lane:
         finally:
             if session is not None:
                 await self._drop(session)
+
+    def _conveyor(self, session: Session) -> Conveyor:
+        window = self._credential.chunking
+        if window > 0 and session.offer.chunking and session.offer.pipelining:
+            return ChunkConveyor(session, self, window)
+        return DotConveyor(session, self)
 
     async def _open(self) -> Session | None:
         """A new session, or None when there is nothing to do, or no session to be had."""
@@ -232,14 +272,14 @@ class Lane:
         return sum(session.wire.fault is None and not session.closing for session in self._sessions)
 
     def _spent(self, session: Session) -> bool:
-        age = asyncio.get_running_loop().time() - session.since
+        age = self._loop.time() - session.since
         return session.sent >= self._credential.max_messages or age > MAX_LIFETIME
 
     async def _stands(self, session: Session) -> bool:
         """True when the next letter may go over ``session``; a connection that rested is asked first."""
         if session.wire.fault is not None or (session.sent and self._spent(session)):
             return False
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         if now - session.used < PROBE_AFTER:
             return True
         patience = min(PROBE_PATIENCE, self._credential.timeout_seconds)
@@ -247,44 +287,6 @@ class Lane:
             return (await session.wire.command(b"NOOP", now + patience)).positive
         except (Lost, TimeoutError):
             return False
-
-    async def _deliver(self, session: Session, job: Job, announced: int, ahead: _Ahead) -> None:
-        if job.done():
-            # Cancelled: its commands may be with the server already, and must not get a message.
-            session.closing = session.closing or announced > 0
-            return
-        reused = session.sent > 0
-        job.session = session
-        try:
-            outcome = await transact(
-                session, job.letter, job.stage, announced=announced, following=ahead.commands
-            )
-        except FlowpostError as exc:
-            stale = isinstance(exc, ConnectionFailed) or exc.smtp_code == 421
-            if (
-                reused
-                and stale
-                and not job.stage.handed_over
-                and job.moves < self._credential.max_connections
-            ):
-                self._move(job)
-                return
-            if exc.smtp_code is not None:
-                self._pace.heard(exc.smtp_code)
-            job.fail(exc)
-        else:
-            slow = [refusal.code for refusal in outcome.rejected if refusal.code in SLOW_CODES]
-            self._pace.heard(slow[0] if slow else None)
-            if not job.done():
-                job.set_result(outcome)
-        finally:
-            job.session = None
-
-    def _move(self, job: Job) -> None:
-        """Give a letter whose connection went stale to another one: nothing of it was handed over."""
-        job.moves += 1
-        if not job.done():
-            self._submit(job, first=True)
 
     async def _slow_down(self) -> None:
         # Another refusal may have come during the sleep.
@@ -298,33 +300,7 @@ class Lane:
         self._sessions.discard(session)
 
     def _give_up(self, job: Job | None, error: BaseException) -> None:
-        if job is not None and job.stage.handed_over:
-            job.fail(DeliveryUnknown("Delivery unknown: the sender stopped before the server's reply"))
-        elif job is not None:
+        if job is not None:
             job.fail(error)
         if not isinstance(error, FlowpostError):
             self._no_session(error)
-
-
-class _Ahead:
-    """The letter whose commands leave with the final dot of the one before (RFC 2920): a round trip saved."""
-
-    def __init__(self, lane: Lane, session: Session) -> None:
-        self._lane = lane
-        self._session = session
-        self.job: Job | None = None
-        self.replies = 0
-
-    def commands(self) -> Announcement:
-        """Take the next letter and return its commands; none when none waits or it may not go here."""
-        if "PIPELINING" not in self._session.extensions or self._lane.holds_back(self._session):
-            return b"", 0
-        while (job := self._lane.next_job()) is not None:
-            try:
-                commands, self.replies = announcement(self._session, job.letter)
-            except FlowpostError as exc:
-                job.fail(exc)
-                continue
-            self.job = job
-            return commands, self.replies
-        return b"", 0

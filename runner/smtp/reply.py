@@ -10,6 +10,10 @@ MAX_LINE = 8 * 1024
 MAX_REPLY = 64 * 1024
 """Octets of one reply with all its lines; a long EHLO reply has about 1 KiB."""
 
+_KNOWN = 32
+_KNOWN_LINE = 64
+# Most replies of a session are the same few lines: "250 2.1.0 Ok", "354 go ahead". Each is read once.
+
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 
 
@@ -40,13 +44,14 @@ class Reply:
 class ReplyReader:
     """Octets in, replies out; at most MAX_REPLY octets are ever held."""
 
-    __slots__ = ("_buffer", "_code", "_held", "_lines", "garbage")
+    __slots__ = ("_buffer", "_code", "_held", "_known", "_lines", "garbage")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._lines: list[bytes] = []
         self._code = b""
         self._held = 0
+        self._known: dict[bytes, Reply] = {}
         self.garbage: str | None = None
         """Why nothing more can be read, once that is so; it quotes nothing of what came."""
 
@@ -64,9 +69,17 @@ class ReplyReader:
         if self.garbage is not None:
             return replies
         *lines, self._buffer = (self._buffer + data).split(b"\n")
+        known = self._known
         try:
             for line in lines:
-                reply = self._line(line.removesuffix(b"\r"))
+                reply = None if self._lines else known.get(line)
+                if reply is None:
+                    reply = self._line(line.removesuffix(b"\r"))
+                    if reply is not None and len(reply.lines) == 1 and len(line) <= _KNOWN_LINE:
+                        # The oldest make room, for a server numbers its answers to messages.
+                        if len(known) >= _KNOWN:
+                            del known[next(iter(known))]
+                        known[line] = reply
                 if reply is not None:
                     replies.append(reply)
             if len(self._buffer) > MAX_LINE:

@@ -64,7 +64,7 @@ class Scrubber:
             texts.append(text)
         # A secret that the server breaks over two lines is seen when they are put together without the
         # break.
-        if self._pattern is not None and self._pattern.search("".join(texts)):
+        if len(texts) > 1 and self._pattern is not None and self._pattern.search("".join(texts)):
             return enhanced, self.clean("".join(texts))
         return enhanced, self.clean(" ".join(texts))
 

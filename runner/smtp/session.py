@@ -10,6 +10,8 @@ import ipaddress
 import re
 import socket
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from runner.credential import Encryption, SmtpCredential
@@ -37,6 +39,32 @@ class Dialer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a server's answer to EHLO means for a transaction. ``largest`` is in octets: None without SIZE (RFC
+    1870), 0 for no limit.
+    """
+
+    pipelining: bool
+    chunking: bool
+    eight_bits: bool
+    smtputf8: bool
+    largest: int | None
+
+    @classmethod
+    def of(cls, extensions: Mapping[str, str]) -> Offer:
+        """Read it from the names that EHLO offered and their parameters."""
+        size = extensions.get("SIZE")
+        largest = None if size is None else int(size) if size.isdecimal() and len(size) < 20 else 0
+        return cls(
+            "PIPELINING" in extensions,
+            "CHUNKING" in extensions,
+            "8BITMIME" in extensions,
+            "SMTPUTF8" in extensions,
+            largest,
+        )
+
+
 class Session:
     """A connection that is logged in. ``extensions`` maps the names that EHLO offered to their parameters,
     ``client`` is aiosmtplib's state of it.
@@ -48,6 +76,7 @@ class Session:
         "closing",
         "credential",
         "extensions",
+        "offer",
         "place",
         "scrubber",
         "sent",
@@ -63,6 +92,8 @@ class Session:
         self.scrubber = Scrubber(credential.auth)
         self.place = f"{credential.host}:{credential.port}"
         self.extensions: dict[str, str] = {}
+        self.offer = Offer.of({})
+        """What of the extensions a transaction goes by."""
         self.clean = True
         """False when a refused message left its sender or recipients behind."""
         self.closing = False
@@ -135,7 +166,7 @@ async def open_session(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + credential.timeout_seconds
     sock = await dialer.connect(credential.host, credential.port, timeout=credential.timeout_seconds)
-    wire = await Wire.over(sock)
+    wire = await Wire.over(sock, greeting=credential.encryption is not Encryption.TLS)
     client = Client(wire, deadline)
     session = Session(wire, client, credential)
     opening = _Opening(session, context)
@@ -148,6 +179,7 @@ async def open_session(
         if isinstance(exc, TimeoutError):
             raise session.timed_out(client.doing, hint=opening.silence_hint()) from exc
         raise
+    session.offer = Offer.of(session.extensions)
     session.used = loop.time()
     return session
 

@@ -8,14 +8,14 @@ the session.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
 from collections import deque
-from typing import Self, cast
+from typing import Protocol, Self, cast
 
 from runner.smtp.reply import Reply, ReplyReader
 
-_CHUNK = 128 * 1024
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 # Linux, include/net/tcp_states.h: the states in which the other side still listens.
 _ESTABLISHED = 1
@@ -27,18 +27,42 @@ class Lost(Exception):
     """
 
 
-class Wire(asyncio.Protocol):
-    """One TCP connection, in clear or under TLS. Not for two tasks at a time."""
+class Listener(Protocol):
+    """Who is told what happens on a wire: a future a reply, and a task that it wakes, would cost as much as all
+    the rest. Nothing here may raise.
+    """
 
-    def __init__(self) -> None:
+    def heard(self, replies: list[Reply]) -> None:
+        """Replies that were owed to us came, in the order of what was sent."""
+        ...
+
+    def ended(self) -> None:
+        """The wire has a fault; told at least once, and after the replies that came before it."""
+        ...
+
+    def drained(self) -> None:
+        """All that was written has left this process."""
+        ...
+
+    def late(self) -> None:
+        """The deadline that was set last has passed."""
+        ...
+
+
+class Wire(asyncio.Protocol):
+    """One TCP connection, in clear or under TLS. Not for two tasks at a time; a listener has it for itself."""
+
+    def __init__(self, *, greeting: bool = False) -> None:
         self._transport: asyncio.Transport | None = None
         self._reader = ReplyReader()
         self._replies: deque[Reply] = deque()
-        self._expected = 0
+        self._expected = 1 if greeting else 0
         self._wanted = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._listener: Listener | None = None
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf
         self._writable = True
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
@@ -49,10 +73,13 @@ class Wire(asyncio.Protocol):
         self.secure = False
 
     @classmethod
-    async def over(cls, sock: socket.socket) -> Self:
-        """Take over a connected socket; closes it when that fails."""
+    async def over(cls, sock: socket.socket, *, greeting: bool = False) -> Self:
+        """Take over a connected socket; closes it when that fails. ``greeting``: the server speaks first, and
+        may have spoken before this returns.
+        """
+        loop = asyncio.get_running_loop()
         try:
-            transport, wire = await asyncio.get_running_loop().create_connection(cls, sock=sock)
+            transport, wire = await loop.create_connection(lambda: cls(greeting=greeting), sock=sock)
         except BaseException:
             sock.close()
             raise
@@ -86,10 +113,6 @@ class Wire(asyncio.Protocol):
         self.secure = True
 
     # -- what the session calls ----------------------------------------------------------------------
-
-    def expect_greeting(self) -> None:
-        """The server speaks first, once."""
-        self._expected += 1
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -140,34 +163,26 @@ class Wire(asyncio.Protocol):
         self.send(line + b"\r\n")
         return await self.reply(deadline)
 
-    async def stream(self, data: bytes, deadline: float) -> None:
-        """Write ``data``, to which no reply belongs yet, and return when all of it has left this process.
-
-        Raises Lost, or TimeoutError at ``deadline``.
-        """
-        for start in range(0, len(data), _CHUNK):
-            self.send(data[start : start + _CHUNK], replies=0)
-            while not self._writable:
-                self._alive()
-                await self._wait(deadline)
-
     def check_peer(self) -> None:
-        """Raise Lost when the server has closed, even if its goodbye is in the kernel and still unread;
-        ``last_words`` reads it.
-        """
+        """Raise Lost when the server has closed, even if its goodbye is in the kernel and still unread."""
         self._alive()
         if not self._open_at_the_other_end():
             raise Lost("the server closed the connection")
 
-    async def last_words(self, patience: float = 1.0) -> None:
-        """After Lost: read what the server said before it closed, into ``stray``; then close."""
-        deadline = self._loop.time() + patience
-        try:
-            while self.fault is None:
-                await self._wait(deadline)
-        except TimeoutError:
-            pass
-        self.abort()
+    def attach(self, listener: Listener) -> None:
+        """From now on ``listener`` is told; nobody may wait."""
+        self._listener = listener
+
+    def detach(self) -> None:
+        """Nobody is told any more; waiting is possible again."""
+        self._listener = None
+
+    def watch(self, deadline: float) -> None:
+        """Tell the listener when ``deadline`` (of the loop's clock) has passed; replaces the one before."""
+        # One timer for many waits: making and cancelling one for each costs more than the wait itself.
+        self._deadline = deadline
+        if self._due > deadline:
+            self._arm(deadline)
 
     @property
     def unsent(self) -> bool:
@@ -194,20 +209,27 @@ class Wire(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Called by asyncio: sort replies to their owners, and end the session when one has none."""
+        """Called by asyncio: give replies to whom they are owed, and end the session when one has no owner."""
         if self.fault is not None:
             return
-        for reply in self._reader.feed(data):
-            if self._expected == 0:
-                self.stray = reply
-                self._end("the server sent a reply that was not asked for")
-                return
-            self._expected -= 1
-            self._replies.append(reply)
-        if self._reader.garbage is not None:
-            self._end(self._reader.garbage)
-        if self._waiter is not None and len(self._replies) >= self._wanted:
-            self._wake()
+        replies = self._reader.feed(data)
+        why = self._reader.garbage
+        if len(replies) > self._expected:
+            self.stray = replies[self._expected]
+            why = "the server sent a reply that was not asked for"
+            del replies[self._expected :]
+        self._expected -= len(replies)
+        # Before the replies are told, so that nothing is sent to a server that is not in step any more.
+        self.fault = why
+        if self._listener is not None:
+            if replies:
+                self._listener.heard(replies)
+        else:
+            self._replies.extend(replies)
+            if self._waiter is not None and len(self._replies) >= self._wanted:
+                self._wake()
+        if why is not None:
+            self._end(why)
 
     def eof_received(self) -> bool:
         """Called by asyncio: a server that has finished writing can answer no more."""
@@ -220,6 +242,7 @@ class Wire(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._due = math.inf
         if not self._ended.done():
             self._ended.set_result(None)
 
@@ -230,7 +253,8 @@ class Wire(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Called by asyncio when all that was written has left."""
         self._writable = True
-        self._wake()
+        if self._listener is not None:
+            self._listener.drained()
 
     # -- inside --------------------------------------------------------------------------------------
 
@@ -252,17 +276,16 @@ class Wire(asyncio.Protocol):
         if self.fault is None:
             self.fault = why
         self._wake()
+        if self._listener is not None:
+            self._listener.ended()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def _wait(self, deadline: float) -> None:
-        # One timer for many waits: making and cancelling one for each costs more than the wait itself.
-        self._deadline = deadline
-        if self._timer is None or self._timer.when() > deadline:
-            self._arm(deadline)
         waiter = self._waiter = self._loop.create_future()
+        self.watch(deadline)
         try:
             await waiter
         finally:
@@ -271,16 +294,21 @@ class Wire(asyncio.Protocol):
     def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._due = when
         self._timer = self._loop.call_at(when, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        if self._waiter is None or self._waiter.done():
+        self._due = math.inf
+        waited_for = self._listener is not None or (self._waiter is not None and not self._waiter.done())
+        if not waited_for:
             return
-        if self._loop.time() >= self._deadline:
-            self._waiter.set_exception(TimeoutError())
-        else:
+        if self._loop.time() < self._deadline:
             self._arm(self._deadline)
+        elif self._listener is not None:
+            self._listener.late()
+        elif self._waiter is not None:
+            self._waiter.set_exception(TimeoutError())
 
     def _open_at_the_other_end(self) -> bool:
         assert self._transport is not None

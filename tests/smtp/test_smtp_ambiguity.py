@@ -143,7 +143,8 @@ async def test_a_refusal_that_stands_before_the_close_is_read_and_not_taken_for_
 
         with pytest.raises(Lost):
             wire.check_peer()
-        await wire.last_words()
+        with pytest.raises(Lost):
+            await wire.reply(asyncio.get_running_loop().time() + 1)
 
         assert wire.stray is not None
         assert wire.stray.code == 550

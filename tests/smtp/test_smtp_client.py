@@ -344,7 +344,7 @@ async def test_xoauth2_is_at_hand() -> None:
     async with ScriptedServer(tls="none", script=script, mechanisms="XOAUTH2") as server:
         credential = credential_for(server)
         sock = await guard().connect(credential.host, credential.port, timeout=5)
-        wire = await Wire.over(sock)
+        wire = await Wire.over(sock, greeting=True)
         client = Client(wire, asyncio.get_running_loop().time() + 5)
         await client.greeting()
         await client.ehlo("localhost")
