@@ -96,6 +96,8 @@ def _face(first: First, plan: Plan) -> Iterator[str]:
         name, _, value = line.partition(": ")
         if name != "Credential":
             yield f"  {name + ':':<10} {printable(value)}"
+    for attached in first.face.attached:
+        yield f"  {'Attached:':<10} {printable(attached)}"
     if plan.delivery.mode == "redirect":
         yield f"  {'Goes to:':<10} {click.style(printable(', '.join(first.goes_to)), fg='yellow')}"
     face = first.face

@@ -12,11 +12,13 @@ from typing import Any, NoReturn
 
 from runner.credential import HttpCredential, SmtpCredential
 from runner.engine.execute import Execution
+from runner.engine.scope import base_scope
 from runner.errors import AttachmentError, FlowpostError, UsageError
 from runner.model import Event, Flow, Node, NodeResult, OnError, Status
 from runner.net.http import HttpClient, HttpReply
 from runner.net.url import Params, parse_url
 from runner.nodes.base import Context, Credentials, Message, NodeType, NotRehearsed
+from runner.nodes.prepared import PreparedSmtp
 from runner.schema.problems import Problem
 
 STAND_IN = b"fetched when the message is sent\r\n"
@@ -102,6 +104,7 @@ class Rehearsal:
         self._context = replace(
             context, rehearsal=True, credentials=_Once(context.credentials), http=_Offline()
         )
+        self._prepared = _prepare(flow, self._context)
 
     async def messages(self, event: Event, run_id: str) -> list[Message]:
         """The messages that the flow would send for ``event``, without those that are unforeseen.
@@ -118,9 +121,12 @@ class Rehearsal:
         """Everything that can be known of the run ``run_id`` of ``event``. Raises nothing for an event's sake."""
         if self._coerce is not None:
             event = replace(event, body=self._coerce(event.body))
-        problems = () if self._checker is None else tuple(self._checker.problems(event.body))
-        if problems:
-            return Rehearsed(problems=problems)
+        if self._checker is not None and not self._checker.valid(event.body):
+            problems = tuple(self._checker.problems(event.body))
+            if problems:
+                return Rehearsed(problems=problems)
+        if self._prepared is not None:
+            return await self._fill(self._prepared, event, run_id)
         messages: list[Message] = []
         execution = _Execution(context=replace(self._context, on_message=messages.append))
         run = await execution.run(self.flow, event, run_id)
@@ -131,6 +137,39 @@ class Rehearsal:
             if result.status is Status.FAILED and result.error is not None
         )
         return Rehearsed(tuple(messages), tuple(execution.unforeseen), failures)
+
+    async def _fill(self, prepared: PreparedSmtp, event: Event, run_id: str) -> Rehearsed:
+        """The same for a flow of one smtp node, several times as fast."""
+        [node] = self.flow.nodes
+        context = self._context
+        scope = base_scope(self.flow, event, run_id, context.settings.vars)
+        try:
+            if node.when is not None and not node.when.render(scope):
+                return Rehearsed()
+            credential = await context.credentials.smtp(prepared.credential)
+            key = (context.settings.workspace, run_id, node.id)
+            filled = prepared.fill(scope, credential, key, context.started)
+        except FlowpostError as error:
+            return Rehearsed(failures=(NodeFailure(node.id, error.as_dict(), node.on_error is OnError.STOP),))
+        message = Message(
+            node=node.id,
+            credential=prepared.credential,
+            envelope=filled.envelope,
+            data=filled.data,
+            text=filled.text,
+            html=filled.html,
+        )
+        return Rehearsed((message,))
+
+
+def _prepare(flow: Flow, context: Context) -> PreparedSmtp | None:
+    """The flow's only node, prepared, where it is one smtp node that waits for nothing; else None."""
+    node = flow.nodes[0]
+    if len(flow.nodes) > 1 or node.for_each is not None or node.timeout is not None:
+        return None
+    if not isinstance(node.params.get("credential"), str):
+        return None
+    return PreparedSmtp.of(node, context.settings, context.root)
 
 
 @dataclass(frozen=True, kw_only=True)

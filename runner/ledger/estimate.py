@@ -1,7 +1,7 @@
 """How long messages take at a credential's rates, for people who are about to begin. Pure.
 
-The arithmetic is that of ``runner.ledger.grant``, told to about one part in a hundred: a pace is used to 96 %, and
-what a quota's window holds leaves at once and makes room a window later.
+The arithmetic is that of ``runner.ledger.grant``, told to about one part in a hundred: a pace is not used to the
+full, and what a quota's window holds leaves at once and makes room a window later.
 """
 
 from __future__ import annotations

@@ -23,12 +23,13 @@ MAX_WIDTH = 240
 """Characters of a line that are kept, around what has changed in it."""
 _MANY_LINES = 400
 _MAX_WORDS = 200
+_CONTENT = re.compile(r", [\d,]+ bytes, sha256 \w+…\)$", re.MULTILINE)
 _WORDS = re.compile(r"\w+\s*|\s+|.")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What has changed in one part of a message: ``name`` is headers, text or HTML.
+    """What has changed in one part of a message: ``name`` is headers, text, HTML or attachments.
 
     ``lines`` begin with ``-``, ``+``, a space or ``@``, as in a unified diff.
     """
@@ -57,10 +58,11 @@ def compare(before: Message, after: Message, values: object) -> Change | None:
 
 def compare_faces(before: Face, after: Face, values: object) -> Change | None:
     """As ``compare``, for what there is to see."""
-    stretches: list[tuple[str, list[str], list[str], int]] = [
-        ("headers", list(before.head), list(after.head), 0),
+    stretches: list[tuple[str, Sequence[str], Sequence[str], int]] = [
+        ("headers", before.head, after.head, 0),
         ("text", (before.text or "").splitlines(), (after.text or "").splitlines(), CONTEXT),
         ("HTML", (before.html or "").splitlines(), (after.html or "").splitlines(), CONTEXT),
+        ("attachments", before.attached, after.attached, 0),
     ]
     masks = _masks(values)
     digest = hashlib.blake2b(digest_size=16)
@@ -69,8 +71,8 @@ def compare_faces(before: Face, after: Face, values: object) -> Change | None:
         if old == new:
             continue
         groups = list(_groups(old, new))
-        for removed, added in _changes(groups, old, new):
-            for word in _kind(removed, added, masks):
+        for tag, a, b, c, d in groups:
+            for word in _kind(old[a:b], new[c:d], masks, name) if tag != "equal" else ():
                 digest.update(f"{name}\0{word}\0".encode("utf-8", "surrogatepass"))
         parts.append(Part(name, tuple(_shown(groups, old, new, context))))
     return Change(tuple(parts), digest.digest()) if parts else None
@@ -98,14 +100,6 @@ def _groups(old: Sequence[str], new: Sequence[str]) -> Iterator[_Opcode]:
         for tag, a, b, c, d in matcher.get_opcodes():
             yield tag, a + head, b + head, c + head, d + head
     yield "equal", old_end, len(old), new_end, len(new)
-
-
-def _changes(
-    groups: Sequence[_Opcode], old: Sequence[str], new: Sequence[str]
-) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
-    for tag, a, b, c, d in groups:
-        if tag != "equal":
-            yield old[a:b], new[c:d]
 
 
 def _shown(groups: Sequence[_Opcode], old: Sequence[str], new: Sequence[str], context: int) -> Iterator[str]:
@@ -157,9 +151,14 @@ def _around(old: str, new: str) -> tuple[str, str]:
     return mark + _cut(old[start:]), mark + _cut(new[start:])
 
 
-def _kind(removed: Sequence[str], added: Sequence[str], masks: re.Pattern[str] | None) -> tuple[str, ...]:
+def _kind(
+    removed: Sequence[str], added: Sequence[str], masks: re.Pattern[str] | None, part: str
+) -> tuple[str, ...]:
     """What was done, in words that are the same for every row it was done to."""
     before, after = "\n".join(removed), "\n".join(added)
+    if part == "attachments":
+        # Each row's file may be its own: that it is another one is the change, and not its size and hash.
+        before, after = _CONTENT.sub("\1", before), _CONTENT.sub("\2", after)
     if masks is not None:
         before, after = masks.sub("\0", before), masks.sub("\0", after)
     return _words(before, after)

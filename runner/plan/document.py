@@ -70,6 +70,7 @@ def _node(node: NodePlan) -> dict[str, object]:
             "headers": list(first.face.head),
             "text": first.face.text,
             "html": first.face.html,
+            "attachments": list(first.face.attached),
         },
     }
 

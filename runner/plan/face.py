@@ -24,11 +24,15 @@ _CHANGING = {"date", "message-id", "mime-version", "content-type", "content-tran
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """``head`` are lines like ``Subject: Hi``, who it goes to first; ``text`` and ``html`` are None where absent."""
+    """``head`` are lines like ``Subject: Hi``, who it goes to first; ``text`` and ``html`` are None where absent.
+
+    ``attached`` are lines like ``offer.pdf (application/pdf, 12 bytes, sha256 0123…)``.
+    """
 
     head: tuple[str, ...]
     text: str | None
     html: str | None
+    attached: tuple[str, ...] = ()
 
     def value(self, name: str) -> str:
         """One header's value; empty when it is not there."""
@@ -44,8 +48,7 @@ def face(message: Message) -> Face:
     pairs.sort(key=lambda pair: _FIRST.index(pair[0].lower()) if pair[0].lower() in _FIRST else len(_FIRST))
     head = [f"{name}: {_sender(value, message.credential)}" for name, value in pairs if value]
     head.append(f"Credential: {message.credential}")
-    head += [f"Attached: {line}" for line in _attached(parsed)]
-    return Face(tuple(head), message.text, message.html)
+    return Face(tuple(head), message.text, message.html, tuple(_attached(parsed)))
 
 
 def _decoded(value: str) -> str:

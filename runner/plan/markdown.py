@@ -112,7 +112,8 @@ def _first(node: NodePlan) -> Iterator[str]:
     if first is None:
         return
     text = first.face.text if first.face.text is not None else first.face.html
-    lines = [*first.face.head, "", *(text or "").splitlines()]
+    attached = [f"Attached: {line}" for line in first.face.attached]
+    lines = [*first.face.head, *attached, "", *(text or "").splitlines()]
     title = f"The first message of <code>{html.escape(node.node)}</code>, {first.place}"
     yield _folded(title, _fenced(lines, "text"), opened=False)
 

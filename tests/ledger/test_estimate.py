@@ -8,7 +8,7 @@ import pytest
 
 from runner.credential import Rate
 from runner.ledger.estimate import duration_text, estimate, estimate_text, rate_text
-from runner.ledger.grant import plan
+from runner.ledger.grant import PARTS, interval, plan
 
 DAY = 86400.0
 
@@ -21,10 +21,11 @@ def simulated(messages: int, rates: list[Rate]) -> float:
     while left:
         grant = plan(now, next_slot, used, rates, min(left, 500))
         next_slot = grant.next_slot
-        for seconds, part in grant.parts.items():
-            for stale in grant.stale[seconds]:
-                del used[seconds][stale]
-            used[seconds][part] += len(grant.slots)
+        for rate in rates:
+            for stale in grant.stale.get(rate.seconds, ()):
+                del used[rate.seconds][stale]
+            for slot in grant.slots:
+                used[rate.seconds][int(slot / (rate.seconds / PARTS))] += 1
         left -= len(grant.slots)
         last = grant.slots[-1] if grant.slots else last
         now += max(grant.wait, 0.001)
@@ -41,8 +42,10 @@ def simulated(messages: int, rates: list[Rate]) -> float:
         pytest.param(501, [Rate(500, DAY)], DAY, id="one more than a quota"),
         pytest.param(2000, [Rate(500, DAY)], 3 * DAY, id="four windows"),
         pytest.param(2001, [Rate(500, DAY)], 4 * DAY, id="a fifth window"),
-        pytest.param(97, [Rate(1, 1.0)], 100.0, id="a pace, used to 96 percent"),
-        pytest.param(400, [Rate(1, 1.0), Rate(200, DAY)], DAY + 199 / 0.96, id="pace and quota"),
+        pytest.param(97, [Rate(1, 1.0)], 96 * interval([Rate(1, 1.0)]), id="a pace"),
+        pytest.param(
+            400, [Rate(1, 1.0), Rate(200, DAY)], DAY + 199 * interval([Rate(1, 1.0)]), id="pace and quota"
+        ),
     ],
 )
 def test_so_many_messages_take_so_long(messages: int, rates: list[Rate], seconds: float) -> None:

@@ -191,23 +191,25 @@ def test_an_attachment_is_read_from_the_revision(space: Workspace) -> None:
     commit(space.root)
     space.write("files/offer.txt", "newer")
 
-    lines = diff(since(space))["headers"]
+    lines = diff(since(space))["attachments"]
 
     assert [line.partition(", sha")[0] for line in lines] == [
-        "-Attached: offer.txt (text/plain, 3 bytes",
-        "+Attached: offer.txt (text/plain, 5 bytes",
+        "-offer.txt (text/plain, 3 bytes",
+        "+offer.txt (text/plain, 5 bytes",
     ]
 
 
 def test_an_attachment_named_by_a_template_is_read_from_the_revision(space: Workspace) -> None:
     edit(space, "flows/welcome.yaml", "      subject:", '      attachments: [{file: "files/<<trigger.body.number>>.txt"}]\n      subject:')  # fmt: skip
     for number in range(1, 13):
-        space.write(f"files/{number}.txt", "old")
+        space.write(f"files/{number}.txt", f"old {number}")
     commit(space.root)
     for number in range(1, 13):
-        space.write(f"files/{number}.txt", "newer")
+        space.write(f"files/{number}.txt", f"newer {number}")
 
-    assert since(space)["changed"] == 12
+    found = since(space)
+    assert found["changed"] == 12
+    assert set(diff(found)) == {"attachments"}
 
 
 def test_rows_that_break_and_rows_that_are_mended(space: Workspace) -> None:

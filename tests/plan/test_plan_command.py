@@ -11,6 +11,9 @@ import pytest
 from gitspace import LOGIN, SERVER
 from workspace import Workspace
 
+from runner.credential import Rate
+from runner.ledger.grant import interval
+
 FLOW = """
 body:
   type: object
@@ -65,7 +68,7 @@ def test_messages_are_counted_and_priced_by_credential(space: Workspace) -> None
     [credential] = plan["credentials"]
     assert (credential["name"], credential["messages"], credential["recipients"]) == ("main", 29, 58)
     assert credential["rates"] == ["10/s", "500/day"]
-    assert credential["seconds"] == pytest.approx(28 / 9.6)
+    assert credential["seconds"] == pytest.approx(28 * interval([Rate(10, 1.0)]))
 
 
 def test_the_text_tells_it_to_a_person(space: Workspace) -> None:
