@@ -179,12 +179,13 @@ def test_no_room_for_standard_input_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_is_told_and_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        content.tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("r+b", buffering=0)
-    )
+    full = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115
+    monkeypatch.setattr(content.tempfile, "TemporaryFile", lambda **_: full)
 
     with pytest.raises(UsageError, match="no space left on device"):
         open_rows("-", stdin=io.BytesIO(CSV), spool=tmp_path)
+
+    assert full.closed
 
 
 def test_a_named_pipe_is_read_like_standard_input(tmp_path: Path) -> None:

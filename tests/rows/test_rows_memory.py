@@ -10,15 +10,20 @@ from pathlib import Path
 
 import pytest
 
+# A process's ru_maxrss begins with what its parent had when it forked; VmHWM is its own.
+_PEAK = """
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
 _MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
 from runner.rows import open_rows, coercer
 with open_rows(sys.argv[1], spool=Path(sys.argv[2])) as file:
-    coerce = coercer({"properties": {"age": {"type": "integer"}}})
+    coerce = coercer({"properties": {"age": {"type": "integer"}}}) if file.columns else dict
     count = sum(1 for row in file.rows() if coerce(row.body))
     late = [row.number for row in file.rows(count - 9)]
-    print(count, len(late), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(count, len(late), peak())
 """
 _ENDLESS = """
 import resource, sys
@@ -31,8 +36,11 @@ try:
         sum(1 for _ in file.rows())
 except UsageError as error:
     print(error.message)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(peak())
 """
+
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
 
 
 def csv_rows(count: int) -> Iterator[str]:
@@ -57,7 +65,7 @@ def measured(path: Path, source: str, spool: Path) -> tuple[int, int]:
     stdin = path.open("rb")
     with stdin:
         done = subprocess.run(
-            [sys.executable, "-c", _MEASURE, source, spool],
+            [sys.executable, "-c", _PEAK + _MEASURE, source, spool],
             stdin=stdin,
             capture_output=True,
             text=True,
@@ -70,7 +78,7 @@ def measured(path: Path, source: str, spool: Path) -> tuple[int, int]:
 
 @pytest.mark.parametrize(
     ("ending", "lines", "many"),
-    [("csv", csv_rows, 1_000_000), ("ndjson", ndjson_rows, 300_000), ("json", array_rows, 300_000)],
+    [("csv", csv_rows, 1_000_000), ("ndjson", ndjson_rows, 150_000), ("json", array_rows, 150_000)],
     ids=["csv", "ndjson", "json"],
 )
 def test_a_long_file_takes_no_more_memory_than_a_short_one(
@@ -90,7 +98,7 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(
 
 def test_a_long_stream_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
     peaks = []
-    for count in (1_000, 300_000):
+    for count in (1_000, 150_000):
         path = tmp_path / f"{count}.csv"
         with path.open("w", encoding="utf-8") as file:
             file.writelines(csv_rows(count))
@@ -110,7 +118,7 @@ def test_a_line_of_one_gigabyte_is_refused_within_bounds(tmp_path: Path, kind: s
                 {"csv": b"email,name\nann@example.com,", "ndjson": b'{"a":"', "json": b'[{"a":"'}[kind]
             )
             file.truncate(2**30)
-        run = [sys.executable, "-c", _ENDLESS, str(path), str(tmp_path), kind]
+        run = [sys.executable, "-c", _PEAK + _ENDLESS, str(path), str(tmp_path), kind]
         done = subprocess.run(run, capture_output=True, text=True, check=True)
         expected = "is NUL"
     else:
@@ -124,7 +132,7 @@ def test_a_line_of_one_gigabyte_is_refused_within_bounds(tmp_path: Path, kind: s
         with subprocess.Popen(
             [sys.executable, "-c", code, begin, megabytes], stdout=subprocess.PIPE
         ) as writer:
-            run = [sys.executable, "-c", _ENDLESS, "-", str(tmp_path), kind]
+            run = [sys.executable, "-c", _PEAK + _ENDLESS, "-", str(tmp_path), kind]
             done = subprocess.run(run, stdin=writer.stdout, capture_output=True, text=True, check=True)
         expected = "1 MiB"
 
