@@ -120,7 +120,7 @@ class Books:
         )
         owner = f"{socket.gethostname()}:{uuid.uuid4()}"
         last = self.wishes.limit if end is None else end
-        ours = Ours(known.serial, known.chunk, owner, alone=self.database.file is not None, last=last)
+        ours = Ours(known.serial, known.chunk, owner, dialect=self.database.dialect, last=last)
         if self.known is not None:
             await self.writer.write(
                 lambda connection: change_batch(

@@ -39,6 +39,12 @@ MOST_WAITING = 20_000
 """Rows that wait for a later attempt at most; then no new ones are begun."""
 GROUP = 100
 """Rows that share a transaction at most."""
+WINDOW = 4
+"""Intents a connection: one message on its way, one whose commands ride behind that one's end, and as many at hand
+while the next ones are committed. What is open at a crash is unknown, so that it is not more.
+"""
+SLICE = 8
+"""Messages that are written before sessions get a turn."""
 REFRESH = 1.0
 """Seconds for which a credential is used as it was looked up."""
 LAST_WORDS = 10.0
@@ -121,7 +127,8 @@ class Courier:
             if self.feed.failure is not None:
                 self.stop.because(self.feed.failure)
             credential = await self._look_up()
-            self._fill_ahead(credential)
+            if not self._ready:
+                self._fill_ahead(credential)
             ended, self._ended = self._ended, []
             leaving = [] if self.stop.asked or credential is None else self._leaving(credential)
             finished = self.feed.take_finished()
@@ -147,9 +154,12 @@ class Courier:
             records.append(Record(item.row.number, RowState.SENDING, item.attempts + 1, item.replies or None))
         work = partial(self.ours.turn, records=records, finished=finished)
         commit = asyncio.ensure_future(self.writer.write(work))
-        # Let the thread begin; then use the time that the disk takes.
+        # Let the thread begin; then use the time that the disk takes, and let sessions in between.
         await asyncio.sleep(0)
-        self._fill_ahead(credential)
+        more = True
+        while more:
+            more = self._fill_ahead(credential)
+            await asyncio.sleep(0)
         try:
             held = await commit
         except Unavailable as error:
@@ -196,22 +206,25 @@ class Courier:
         return self._credential
 
     def _window(self, credential: SmtpCredential) -> int:
-        return credential.max_connections * 2 * max(1, credential.chunking)
+        return credential.max_connections * WINDOW * max(1, credential.chunking)
 
-    def _fill_ahead(self, credential: SmtpCredential | None) -> None:
-        """Write the next messages, as many as a window holds."""
+    def _fill_ahead(self, credential: SmtpCredential | None) -> bool:
+        """Write the next few messages; whether there may be more to write."""
         if credential is None or self.stop.asked:
-            return
+            return False
         window = self._window(credential)
         now = time.monotonic()
-        while len(self._ready) < window:
+        for _ in range(SLICE):
+            if len(self._ready) >= window:
+                return False
             if self._later and self._later[0][0] <= now:
                 item = heapq.heappop(self._later)[2]
             elif len(self._later) >= MOST_WAITING or (taken := self.feed.take()) is None:
-                return
+                return False
             else:
                 item = taken
             self._fill(item, credential)
+        return True
 
     def _fill(self, item: Item, credential: SmtpCredential) -> None:
         number = item.row.number

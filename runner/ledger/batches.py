@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from runner.ledger.database import execute, first, many, rows
+from runner.ledger.database import execute, first, rows
 from runner.ledger.delivery import Replies, dump_replies, load_replies
 
 if TYPE_CHECKING:
@@ -49,17 +49,17 @@ class Record:
     response: str | None = None
     error: Mapping[str, object] | None = None
 
-    def values(self, batch: int) -> dict[str, object]:
-        """The parameters of ``put_row``."""
-        return {
-            "batch": batch,
-            "number": self.number,
-            "state": self.state.value,
-            "attempts": self.attempts,
-            "replies": None if self.replies is None else dump_replies(self.replies),
-            "response": self.response,
-            "error": None if self.error is None else json.dumps(self.error),
-        }
+    def columns(self) -> tuple[object, ...]:
+        """The row of the table, without the batch and the moment."""
+        return (
+            self.number,
+            self.state.value,
+            self.attempts,
+            None if self.replies is None else dump_replies(self.replies),
+            # No text of PostgreSQL holds one.
+            None if self.response is None else self.response.replace("\0", ""),
+            None if self.error is None else json.dumps(self.error),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,16 @@ class Claim:
 class Ours:
     """One batch, as one process works on it. Each method is one transaction's work."""
 
-    def __init__(self, serial: int, chunk: int, owner: str, *, alone: bool, last: int | None) -> None:
-        """``alone``: no other process can live. ``last``: the last row that is asked for, None for all."""
+    def __init__(self, serial: int, chunk: int, owner: str, *, dialect: str, last: int | None) -> None:
+        """``dialect`` is the database's; with SQLite no other process can live.
+
+        ``last``: the last row that is asked for, None for all.
+        """
+        self._dialect = dialect
         self.serial = serial
         self.chunk = chunk
         self.owner = owner
-        self._alone = alone
+        self._alone = dialect == "sqlite"
         self.last = _FAR if last is None else last
         self._bound = _FAR if last is None else -(-last // chunk)
 
@@ -135,11 +139,11 @@ class Ours:
             row["number"]
             for row in rows(connection, "batches.hold_chunks", batch=self.serial, owner=self.owner)
         }
-        values = [
-            record.values(self.serial) for record in records if (record.number - 1) // self.chunk in held
-        ]
-        if values:
-            many(connection, "batches.put_row", values)
+        # The last word of each row: PostgreSQL takes no row twice in one statement.
+        latest = {record.number: record for record in records if (record.number - 1) // self.chunk in held}
+        if latest:
+            rows_ = json.dumps([record.columns() for record in latest.values()])
+            execute(connection, f"batches.put_rows_{self._dialect}", batch=self.serial, rows=rows_)
         for number in finished:
             execute(connection, "batches.finish_chunk", batch=self.serial, number=number, owner=self.owner)
         return held

@@ -65,10 +65,22 @@ WHERE batch = :batch AND state = 'sending' AND number BETWEEN :first AND :last;
 SELECT number, state, attempts, replies, response, error FROM batch_rows
 WHERE batch = :batch AND number BETWEEN :first AND :last;
 
--- name: put_row
--- Where a row stands.
+-- name: put_rows_sqlite
+-- Where many rows stand, in one statement: a thread that steps row by row would wait for the interpreter's lock at each.
 INSERT INTO batch_rows (batch, number, state, attempts, replies, response, error, at)
-VALUES (:batch, :number, :state, :attempts, :replies, :response, :error, flowpost_now())
+SELECT :batch, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'), flowpost_now()
+FROM json_each(:rows) WHERE true
+ON CONFLICT (batch, number) DO UPDATE
+SET state = excluded.state, attempts = excluded.attempts, replies = excluded.replies, response = excluded.response,
+    error = excluded.error, at = excluded.at;
+
+-- name: put_rows_postgresql
+-- The same.
+INSERT INTO batch_rows (batch, number, state, attempts, replies, response, error, at)
+SELECT :batch, CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS INTEGER), value->>3, value->>4, value->>5,
+    flowpost_now()
+FROM json_array_elements(CAST(:rows AS JSON)) AS value
 ON CONFLICT (batch, number) DO UPDATE
 SET state = excluded.state, attempts = excluded.attempts, replies = excluded.replies, response = excluded.response,
     error = excluded.error, at = excluded.at;
