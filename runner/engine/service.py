@@ -73,7 +73,7 @@ class Engine:
         deliveries = Deliveries(
             writer=self.writer,
             owner=self.owner,
-            turn=self.budgets.turn,
+            turn=self.budgets.claim,
             trusted=lambda: self._sweeper.trusted,
             watcher=watcher or Unwatched(),
         )

@@ -55,6 +55,14 @@ async def at_once(credential: SmtpCredential) -> None:
     """A turn that comes at once."""
 
 
+class Turn(Protocol):
+    """What a message has of its credential's rates until it has been answered."""
+
+    def over(self) -> None:
+        """It has been; a second time changes nothing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliveries:
     """The ledger of one process. ``turn`` waits for the credential's budget; ``trusted`` is false while others
@@ -63,7 +71,7 @@ class Deliveries:
 
     writer: Writer
     owner: str
-    turn: Callable[[SmtpCredential], Awaitable[None]] = at_once
+    turn: Callable[[SmtpCredential], Awaitable[Turn | None]] = at_once
     trusted: Callable[[], bool] = lambda: True
     watcher: Watcher = field(default_factory=Unwatched)
     _gates: dict[tuple[str, str, int], asyncio.Semaphore] = field(default_factory=dict)
@@ -128,21 +136,25 @@ class LedgerSender:
             if settled is not None:
                 return settled
         async with self._ledger.gate(credential):
-            await self._ledger.turn(credential)
-            if not self._ledger.trusted():
-                raise Postponed(_AWAY)
-            self._known = True
-            owner = f"{self._ledger.owner}#{next(_NUMBERS)}"
-            begun = await self._write(
-                lambda connection: self._begin(connection, credential.name, owner, wanted)
-            )
-            if isinstance(begun, Held):
-                raise unknown()
-            if isinstance(begun, Outcome):
-                return begun
-            replies, todo = begun
-            mail = replace(envelope, recipients=todo)
-            return await self._carry(credential, mail, data, owner, replies, wanted)
+            turn = await self._ledger.turn(credential)
+            try:
+                if not self._ledger.trusted():
+                    raise Postponed(_AWAY)
+                self._known = True
+                owner = f"{self._ledger.owner}#{next(_NUMBERS)}"
+                begun = await self._write(
+                    lambda connection: self._begin(connection, credential.name, owner, wanted)
+                )
+                if isinstance(begun, Held):
+                    raise unknown()
+                if isinstance(begun, Outcome):
+                    return begun
+                replies, todo = begun
+                mail = replace(envelope, recipients=todo)
+                return await self._carry(credential, mail, data, owner, replies, wanted, turn)
+            finally:
+                if turn is not None:
+                    turn.over()
 
     async def _carry(
         self,
@@ -152,6 +164,7 @@ class LedgerSender:
         owner: str,
         replies: Replies,
         wanted: tuple[str, ...],
+        turn: Turn | None,
     ) -> Outcome:
         begun = time.monotonic()
         state, merged, response, error = State.UNKNOWN, dict(replies), "", None
@@ -174,6 +187,8 @@ class LedgerSender:
             state, error = (State.PENDING if exc.transient else State.FAILED), exc.as_dict()
             raise
         finally:
+            if turn is not None:
+                turn.over()
             # Also when this task is cancelled: it is known to be unknown then.
             values = {
                 "id": self._id,

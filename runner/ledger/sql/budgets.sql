@@ -20,3 +20,17 @@ ON CONFLICT (credential, seconds, bucket) DO UPDATE SET used = budget_use.used +
 -- name: forget
 -- A part of the period that no window reaches any more, or that the clock says is still to come.
 DELETE FROM budget_use WHERE credential = :credential AND seconds = :seconds AND bucket = :bucket;
+
+-- name: held
+-- Who has how many turns out, and how quickly they are answered at least.
+SELECT owner, held, floor, seen FROM budget_held WHERE credential = :credential;
+
+-- name: hold
+-- So many turns this process has out now.
+INSERT INTO budget_held (credential, owner, held, floor, seen)
+VALUES (:credential, :owner, :held, :floor, flowpost_now())
+ON CONFLICT (credential, owner) DO UPDATE SET held = excluded.held, floor = excluded.floor, seen = excluded.seen;
+
+-- name: release
+-- This process has none, or is gone.
+DELETE FROM budget_held WHERE credential = :credential AND owner = :owner;
