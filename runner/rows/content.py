@@ -6,9 +6,7 @@ import hashlib
 import os
 import stat
 import sys
-import tempfile
 import threading
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -112,11 +110,13 @@ def open_content(
 
 
 def _keep(survey: Survey, stream: BinaryIO, spool: Path | None, path: Path | None) -> Content:
+    from tempfile import TemporaryFile
+
     name = survey.name
     raw = hashlib.sha256()
     facts = _facts(os.fstat(stream.fileno())) if path is not None else None
     try:
-        kept: BinaryIO = tempfile.TemporaryFile(dir=spool, prefix="rows-", buffering=0)  # noqa: SIM115
+        kept: BinaryIO = TemporaryFile(dir=spool, prefix="rows-", buffering=0)  # noqa: SIM115
     except OSError as error:
         raise _no_room(name, spool, error) from error
     try:
@@ -162,6 +162,8 @@ def _written(name: str, pieces: Iterator[bytes], kept: BinaryIO, spool: Path | N
 
 def _pieces(name: str, stream: BinaryIO, raw: hashlib._Hash) -> Iterator[bytes]:
     """What the stream gives, unpacked if it is gzip."""
+    import zlib
+
     pieces = iter(lambda: _read(name, stream), b"")
     first = next(pieces, b"")
     # A pipe gives what it has: the kind is told from four octets.
@@ -197,9 +199,15 @@ def _pieces(name: str, stream: BinaryIO, raw: hashlib._Hash) -> Iterator[bytes]:
 
 def _read(name: str, stream: BinaryIO) -> bytes:
     try:
-        return stream.read(_PIECE)
+        data: bytes | None = stream.read(_PIECE)
     except OSError as error:
         raise _unreadable(name, error) from error
+    if data is None:
+        # Its descriptor does not block, and somebody is still writing: that is no end.
+        raise UsageError(
+            f"{name} does not wait for its data", hint="write the rows to a file and give its path"
+        )
+    return data
 
 
 def _pread(descriptor: int, offset: int, octets: int) -> bytes:
@@ -230,8 +238,10 @@ def _unreadable(name: str, error: Exception) -> UsageError:
 
 
 def _no_room(name: str, spool: Path | None, error: OSError) -> UsageError:
+    from tempfile import gettempdir
+
     reason = (error.strerror or str(error)).lower()
     return UsageError(
-        f"cannot keep {name} in {spool or tempfile.gettempdir()}: {reason}",
+        f"cannot keep {name} in {spool or gettempdir()}: {reason}",
         hint="it is kept there while the batch runs: make room, or give the path of a file",
     )

@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -180,12 +181,21 @@ def test_no_room_for_standard_input_is_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_is_told_and_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115
-    monkeypatch.setattr(content.tempfile, "TemporaryFile", lambda **_: full)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full)
 
     with pytest.raises(UsageError, match="no space left on device"):
         open_rows("-", stdin=io.BytesIO(CSV), spool=tmp_path)
 
     assert full.closed
+
+
+def test_a_stream_that_does_not_wait_is_refused_and_not_taken_for_its_end() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.write(writing, CSV)
+    with open(reading, "rb", buffering=0) as stream, open(writing, "wb", buffering=0):  # noqa: SIM117
+        with pytest.raises(UsageError, match="does not wait for its data"):
+            open_rows("-", stdin=stream)
 
 
 def test_a_named_pipe_is_read_like_standard_input(tmp_path: Path) -> None:
