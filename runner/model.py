@@ -231,7 +231,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """flowpost.yaml, with every default filled in. Folders are relative to the workspace's root."""
+    """flowpost.yaml, with every default filled in. Folders are relative to the workspace's root, times in seconds.
+
+    ``http_rate``: so many requests in so many seconds for each webhook; None, without end.
+    """
 
     workspace: str = "default"
     flows: str = "flows"
@@ -241,6 +244,8 @@ class Settings:
     http_host: str = "127.0.0.1"
     http_port: int = 8480
     http_max_body: int = 1024 * 1024
+    http_rate: tuple[int, float] | None = None
+    history_keep: float = 30 * 86400.0
     network_allow: tuple[str, ...] = ()
     vars: Mapping[str, object] = field(default_factory=dict)
     delivery: Delivery = Delivery()

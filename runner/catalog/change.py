@@ -31,8 +31,8 @@ class Change:
 
     ``failed`` are the paths of flow files that have errors now, whether or not an older version is served.
     ``credentials`` are names whose file is new, gone or of other content. ``settings`` are the keys of
-    flowpost.yaml that took effect (``vars``, ``network``, ``delivery``); ``restart`` those that changed and take
-    effect at the next start only.
+    flowpost.yaml that took effect (``vars``, ``network``, ``delivery``, ``http.rate``, ``history``); ``restart`` those
+    that changed and take effect at the next start only.
     """
 
     added: frozenset[str] = frozenset()

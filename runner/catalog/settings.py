@@ -14,7 +14,13 @@ from runner.load.workspace import read_file
 from runner.model import Settings
 from runner.net.guard import Guard
 
-LIVE = {"vars": "vars", "network_allow": "network", "delivery": "delivery"}
+LIVE = {
+    "vars": "vars",
+    "network_allow": "network",
+    "delivery": "delivery",
+    "http_rate": "http.rate",
+    "history_keep": "history",
+}
 """Fields of ``Settings`` that take effect at once, and their key in the file."""
 
 AT_START = {

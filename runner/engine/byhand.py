@@ -18,6 +18,7 @@ from runner.engine.deserted import DEAD
 from runner.engine.execute import Execution, Listener, Silent
 from runner.engine.identity import new_run_id
 from runner.engine.leg import WAITING, WHOLE, put_result, result_values
+from runner.engine.retention import prune_runs
 from runner.engine.values import dump, dump_event
 from runner.engine.versions import store_version
 from runner.errors import FlowpostError, RateError, Unavailable
@@ -42,6 +43,7 @@ BEAT = 2.0
 """Seconds between two heartbeats."""
 _INSISTENT = 5.0
 _LEG = -1
+_PRUNED = 20
 
 Warn = Callable[[str], None]
 
@@ -146,6 +148,8 @@ class ByHand:
 
         def work(connection: Connection) -> bool:
             execute(connection, "heartbeats.leave", owner=self._owner)
+            # Where no service runs, nobody else forgets.
+            prune_runs(connection, self._context.settings.history_keep, _PRUNED)
             ended = first(connection, "runs.end_run", id=run_id, leg=_LEG, owner=self._owner, **values)
             if ended is not None and run is not None and journal is not None:
                 for name in run.nodes.keys() - journal.written:

@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 
 CONCURRENCY = 50
 """Runs that one process carries at a time."""
-KEEP = 30 * 86400.0
-"""Seconds that ended runs stay in the history."""
 _POLL = 0.5
 
 Ended = Callable[[Run], None]
@@ -46,7 +44,8 @@ class Engine:
     """Accepts events and carries out their runs, as an async context manager on one loop; one a process.
 
     ``context`` is what nodes use, with the pool's sender; ``ended`` is told of each run that ended here,
-    ``listener`` of each node, ``watcher`` of each message.
+    ``listener`` of each node, ``watcher`` of each message. ``keep`` seconds ended runs stay in the history; default: as
+    the settings say.
     Entering it raises Unavailable when the database cannot be reached, and ConfigurationError when another
     process has the SQLite file.
     """
@@ -57,7 +56,7 @@ class Engine:
         *,
         node: str | None = None,
         concurrency: int = CONCURRENCY,
-        keep: float = KEEP,
+        keep: float | None = None,
         listener: Listener | None = None,
         watcher: Watcher | None = None,
         ended: Ended = lambda run: None,
@@ -89,7 +88,14 @@ class Engine:
         )
         self._durable = Durable(self.database, self.owner, self._leg)
         self._sweeper = Sweeper(
-            self.database, self.writer, self.queue, self._durable, self.owner, keep, self.versions
+            self.database,
+            self.writer,
+            self.queue,
+            self._durable,
+            self.owner,
+            # Read at each round: the setting may change while the service runs.
+            lambda: self._desk.context.settings.history_keep if keep is None else keep,
+            self.versions,
         )
         self._concurrency = concurrency
         self._ended = ended

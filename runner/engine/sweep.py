@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from runner.engine.deaths import Verdict, bury, owners
 from runner.engine.deserted import DEAD, end_deserted
 from runner.engine.durable import Durable, Queue
+from runner.engine.retention import prune_runs
 from runner.engine.values import dump
 from runner.engine.versions import Versions
 from runner.errors import FlowpostError, Unavailable
@@ -44,7 +45,7 @@ class Sweeper:
         queue: Queue,
         durable: Durable,
         owner: str,
-        keep: float,
+        keep: Callable[[], float],
         versions: Versions,
     ) -> None:
         self._database = database
@@ -108,9 +109,9 @@ class Sweeper:
 
     async def prune(self) -> None:
         """Delete runs that ended long ago, and DBOS's notes of legs that are over."""
-        while ids := await self._writer.write(self._prune_runs):
-            if len(ids) < _BATCH:
-                break
+        keep = self._keep()
+        while await self._writer.write(lambda connection: prune_runs(connection, keep, _BATCH)) == _BATCH:
+            pass
         self._versions.pruned()
         await self._writer.write(lambda connection: execute(connection, "runs.delete_versions"))
         await self._writer.write(lambda connection: execute(connection, "deaths.clear"))
@@ -120,7 +121,8 @@ class Sweeper:
 
     async def run(self) -> None:
         """Do the rounds until cancelled."""
-        pruned = time.monotonic()
+        # At the first round too: a service that is started anew every few minutes must forget as well.
+        pruned = -1e9
         while True:
             await asyncio.sleep(BEAT)
             try:
@@ -147,13 +149,6 @@ class Sweeper:
             await self._writer.write(
                 lambda connection: execute(connection, "heartbeats.leave", owner=self._owner)
             )
-
-    def _prune_runs(self, connection: Connection) -> list[str]:
-        ids = [row["id"] for row in rows(connection, "runs.old_runs", age=self._keep, limit=_BATCH)]
-        for run_id in ids:
-            for name in ("runs.delete_results", "runs.delete_deliveries", "runs.delete_run"):
-                execute(connection, name, run_id=run_id)
-        return ids
 
 
 def _skew() -> float:

@@ -12,7 +12,7 @@ from runner.diagnostic import Diagnostic, Invalid, has_errors
 from runner.errors import ConfigurationError
 from runner.load.workspace import SETTINGS_FILE, read_file
 from runner.model import Delivery, Settings
-from runner.units import size
+from runner.units import duration, rate, size
 
 _ADDRESS = re.compile(r"[^\s@,;<>()\[\]\"*]+@[^\s@,;<>()\[\]\"*]+")
 _PATTERN = re.compile(r"(?:\*|[^\s@,;<>()\[\]\"*]+)@(?:\*\.)?[^\s@,;<>()\[\]\"*]+")
@@ -26,6 +26,8 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "FLOWPOST_HTTP_HOST": ("http", "host"),
     "FLOWPOST_HTTP_PORT": ("http", "port"),
     "FLOWPOST_HTTP_MAX_BODY": ("http", "max_body"),
+    "FLOWPOST_HTTP_RATE": ("http", "rate"),
+    "FLOWPOST_HISTORY_KEEP": ("history", "keep"),
     "FLOWPOST_NETWORK_ALLOW": ("network", "allow"),
     "FLOWPOST_DELIVERY": ("delivery",),
 }
@@ -42,7 +44,7 @@ def load_settings(root: Path, environ: Mapping[str, str]) -> Settings:
     # A link that leads nowhere is a mistake to tell, and no reason to mail by the defaults.
     settings = _from_file(root) if file.is_symlink() or file.exists() else {}
     _override(settings, environ)
-    http = settings.get("http", {})
+    http, history = settings.get("http", {}), settings.get("history", {})
     defaults = Settings()
     for kind in ("flows", "templates", "secrets"):
         folder = settings.get(kind, getattr(defaults, kind))
@@ -58,6 +60,8 @@ def load_settings(root: Path, environ: Mapping[str, str]) -> Settings:
         http_host=http.get("host", defaults.http_host),
         http_port=int(http.get("port", defaults.http_port)),
         http_max_body=size(http["max_body"]) if "max_body" in http else defaults.http_max_body,
+        http_rate=rate(http["rate"]) if "rate" in http else defaults.http_rate,
+        history_keep=duration(history["keep"]) if "keep" in history else defaults.history_keep,
         network_allow=tuple(settings.get("network", {}).get("allow", ())),
         vars=settings.get("vars", {}),
         delivery=Delivery(

@@ -46,6 +46,12 @@ class Metrics:
             ["flow", "status"],
             registry=self.registry,
         )
+        self._open = Gauge(
+            "flowpost_runs_open",
+            "Runs of the whole database that have not ended, by status.",
+            ["status"],
+            registry=self.registry,
+        )
         self._messages = Counter(
             "flowpost_messages",
             "Messages by credential and result.",
@@ -67,6 +73,14 @@ class Metrics:
         """A load ended; ``succeeded_at`` is when one last went well (seconds since 1970)."""
         self._reload_ok.set(1 if ok else 0)
         self._reload_time.set(succeeded_at)
+
+    def open_runs(self, counts: Mapping[str, int] | None) -> None:
+        """How many runs have not ended, by status; None when that is not known."""
+        if counts is None:
+            self._open.clear()
+            return
+        for status in ("accepted", "running", "waiting"):
+            self._open.labels(status).set(counts.get(status, 0))
 
     def ended(self, run: Run) -> None:
         """A run ended here."""

@@ -32,6 +32,7 @@ DRAIN = 30.0
 """Seconds that running nodes get to finish after SIGTERM."""
 HURRY = 2.0
 """Seconds that they get after a second one."""
+_COUNT_EVERY = 5.0
 
 Use = Callable[[Settings], None]
 """Lets what nodes use follow settings that changed while the service runs."""
@@ -73,6 +74,7 @@ class Service:
                 ("watch", lambda: follow(self.catalog)),
                 ("schedules", clockwork.run),
                 ("files", folders.run),
+                ("figures", self._count),
             ):
                 self._keep_going(name, work)
             host, port = self.listener.getsockname()[:2]
@@ -111,8 +113,17 @@ class Service:
             settings=self.catalog.settings,
             state=self,
             registry=self.metrics.registry,
+            rate=lambda: self.catalog.settings.http_rate,
         )
         return make_server(server_config(app, self.catalog.settings, drain_seconds=5))
+
+    async def _count(self) -> None:
+        while True:
+            try:
+                self.metrics.open_runs(await self.engine.runs.open_runs())
+            except FlowpostError:
+                self.metrics.open_runs(None)
+            await asyncio.sleep(_COUNT_EVERY)
 
     def _keep_going(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """A part that fails is logged and begun again: one bad folder must not stop every schedule."""

@@ -14,6 +14,7 @@ from runner.errors import SecretError
 from runner.model import Event, Flow
 from runner.triggers.base import BadBody, Flows
 from runner.triggers.signature import ID, Headers
+from runner.units import rate
 
 MAX_KEY = 255
 MAX_QUERY_FIELDS = 100
@@ -35,11 +36,15 @@ class Credentials(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A path below ``/hooks/``: whose it is, and the credential that callers must know (None: ``auth: none``)."""
+    """A path below ``/hooks/``: whose it is, and the credential that callers must know (None: ``auth: none``).
+
+    ``rate``: so many requests in so many seconds; None, what the settings say.
+    """
 
     path: str
     flow: Flow
     auth: str | None
+    rate: tuple[int, float] | None = None
 
 
 class Hooks:
@@ -68,8 +73,15 @@ def hooks_of(flow: Flow) -> list[Hook]:
     found = []
     for trigger in flow.triggers:
         if trigger.type == "webhook":
-            auth = str(trigger.params["auth"])
-            found.append(Hook(str(trigger.params["path"]), flow, None if auth == "none" else auth))
+            auth, limit = str(trigger.params["auth"]), trigger.params.get("rate")
+            found.append(
+                Hook(
+                    str(trigger.params["path"]),
+                    flow,
+                    None if auth == "none" else auth,
+                    None if limit is None else rate(str(limit)),
+                )
+            )
     return found
 
 

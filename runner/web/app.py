@@ -14,7 +14,7 @@ from runner.model import Flow, Settings
 from runner.triggers.base import Acceptor, Waiter
 from runner.triggers.webhook import Credentials, Hooks
 from runner.web.hooks import HookEndpoint
-from runner.web.limit import Limiter
+from runner.web.limit import Rate
 from runner.web.openapi import document
 from runner.web.problem import Problem, unavailable
 
@@ -74,9 +74,9 @@ def build_app(
     state: State,
     registry: CollectorRegistry,
     clock: Callable[[], float] = time.time,
-    limiter: Limiter | None = None,
+    rate: Callable[[], Rate | None] = lambda: None,
 ) -> Starlette:
-    """The ASGI application; it has no lifespan of its own."""
+    """The ASGI application; it has no lifespan of its own. ``rate`` is that of hooks that have none of their own."""
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.routing import Route
@@ -89,7 +89,7 @@ def build_app(
         max_body=settings.http_max_body,
         draining=lambda: state.draining,
         clock=clock,
-        limiter=limiter,
+        rate=rate,
     )
     pages = Operations(catalog, state, registry)
 

@@ -18,7 +18,7 @@ from runner.model import Event, Run
 from runner.triggers.base import Acceptor, BadBody, Bodies, Waiter
 from runner.triggers.signature import Unauthorized, check_head, verify
 from runner.triggers.webhook import Credentials, Hook, Hooks, credential_of, idempotency_key, make_event
-from runner.web.limit import Limiter
+from runner.web.limit import Limiter, Rate
 from runner.web.preference import wait_seconds
 from runner.web.problem import Problem, unavailable
 from runner.web.request import check_length, headers_of, parse_body, read_body
@@ -34,7 +34,9 @@ _SLICE = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookEndpoint:
-    """What the endpoint needs. ``draining`` answers whether the service is going down; ``clock`` is Unix time."""
+    """What the endpoint needs. ``draining`` answers whether the service is going down; ``clock`` is Unix time; ``rate``
+    is that of hooks that have none of their own.
+    """
 
     hooks: Hooks
     accept: Acceptor
@@ -43,7 +45,8 @@ class HookEndpoint:
     max_body: int
     draining: Callable[[], bool]
     clock: Callable[[], float]
-    limiter: Limiter | None = None
+    rate: Callable[[], Rate | None] = lambda: None
+    limiter: Limiter = field(default_factory=Limiter)
     bodies: Bodies = field(default_factory=Bodies)
 
     async def __call__(self, request: Request) -> Response:
@@ -74,7 +77,8 @@ class HookEndpoint:
         now = self.clock()
         if credential is not None:
             check_head(credential, headers, now)
-        if self.limiter is not None and (seconds := self.limiter.wait(hook.path)):
+        rate = hook.rate or self.rate()
+        if rate is not None and (seconds := self.limiter.wait(hook.path, rate)):
             raise Problem(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "this webhook takes no more requests for now",

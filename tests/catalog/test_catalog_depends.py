@@ -112,14 +112,16 @@ def test_vars_network_and_delivery_change_while_the_service_runs(space: Space) -
     before = catalog.flow("a")
     space.write(
         "flowpost.yaml",
-        "vars: {brand: b}\nnetwork: {allow: [10.0.0.0/8]}\ndelivery: {mode: capture}\n",
+        "vars: {brand: b}\nnetwork: {allow: [10.0.0.0/8]}\ndelivery: {mode: capture}\n"
+        "http: {rate: 5/s}\nhistory: {keep: 1h}\n",
     )
 
     change = catalog.reload(())
 
-    assert set(change.settings) == {"vars", "network", "delivery"}
+    assert set(change.settings) == {"vars", "network", "delivery", "http.rate", "history"}
     live = catalog.settings
     assert (live.vars, live.network_allow, live.delivery.mode) == ({"brand": "b"}, ("10.0.0.0/8",), "capture")
+    assert (live.http_rate, live.history_keep) == ((5, 1.0), 3600.0)
     assert catalog.flow("a") is before, "only names matter to a load, not values"
 
 

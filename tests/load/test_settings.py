@@ -17,7 +17,8 @@ flows: mail/flows
 templates: mail/templates
 secrets: mail/secrets
 database: postgresql://user@host/db
-http: {host: 0.0.0.0, port: 80, max_body: 2MiB}
+http: {host: 0.0.0.0, port: 80, max_body: 2MiB, rate: 100/s}
+history: {keep: 90d}
 network: {allow: [127.0.0.0/8, crm.internal]}
 vars: {brand: Acme, deep: {a: [1]}}
 delivery: {mode: allowlist, allow: ["*@acme.com", ann@example.com]}
@@ -55,6 +56,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         http_host="0.0.0.0",
         http_port=80,
         http_max_body=2 * 1024 * 1024,
+        http_rate=(100, 1.0),
+        history_keep=90 * 86400.0,
         network_allow=("127.0.0.0/8", "crm.internal"),
         vars={"brand": "Acme", "deep": {"a": [1]}},
         delivery=Delivery(mode="allowlist", allow=("*@acme.com", "ann@example.com")),
@@ -73,6 +76,8 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
         FLOWPOST_HTTP_HOST="::1",
         FLOWPOST_HTTP_PORT="0",
         FLOWPOST_HTTP_MAX_BODY="64KiB",
+        FLOWPOST_HTTP_RATE="500/day",
+        FLOWPOST_HISTORY_KEEP="1h",
         FLOWPOST_NETWORK_ALLOW="10.0.0.0/8, crm.internal,",
         FLOWPOST_DELIVERY="capture",
     )
@@ -86,6 +91,8 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
         http_host="::1",
         http_port=0,
         http_max_body=65536,
+        http_rate=(500, 86400.0),
+        history_keep=3600.0,
         network_allow=("10.0.0.0/8", "crm.internal"),
         vars={"brand": "Acme", "deep": {"a": [1]}},
         delivery=Delivery(mode="capture"),
@@ -196,6 +203,14 @@ def test_a_database_password_is_not_repeated(tmp_path: Path) -> None:
         ("flow: x\n", '1:1: error: unknown key "flow" in flowpost.yaml; did you mean "flows"?'),
         ("http: {port: 99999}\n", '1:14: error: 99999 is more than 65535 for "port" of http'),
         ("http: {port: '80'}\n", '1:14: error: "80" is text, expected a whole number for "port" of http'),
+        (
+            "http: {rate: 0/s}\n",
+            '1:14: error: "0/s" is not a rate like 14/s or 500/day for "rate" of http',
+        ),
+        (
+            "history: {keep: 30 d}\n",
+            '1:17: error: "30 d" is not a duration like 200ms, 30s, 5m, 1h or 2d for "keep" of history',
+        ),
         (
             "http: {max_body: 1 MB}\n",
             '1:18: error: "1 MB" is not a size like 64KiB or 10MB for "max_body" of http',

@@ -30,9 +30,11 @@ PERSON: dict[str, object] = {
 }
 
 
-def flow_of(path: str, auth: str = "none", body: Mapping[str, object] | None = None) -> Flow:
+def flow_of(
+    path: str, auth: str = "none", body: Mapping[str, object] | None = None, **params: object
+) -> Flow:
     name = path.replace("/", "-")
-    trigger = Trigger("webhook", {"path": path, "auth": auth})
+    trigger = Trigger("webhook", {"path": path, "auth": auth, **params})
     digest = hashlib.sha256(repr((path, auth, body)).encode()).hexdigest()
     return Flow(name=name, path=f"flows/{name}.yaml", digest=digest, nodes=(), triggers=(trigger,), body=body)
 
@@ -125,7 +127,7 @@ def ended_run() -> Run:
 
 @contextlib.asynccontextmanager
 async def serving(
-    service: Service, *, max_body: int = 1024 * 1024, limiter: Any = None, **bounds: Any
+    service: Service, *, max_body: int = 1024 * 1024, rate: Any = None, **bounds: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the service at a free port; the service stops at the end."""
     registry = CollectorRegistry()
@@ -140,7 +142,7 @@ async def serving(
         state=service,
         registry=registry,
         clock=lambda: service.now,
-        limiter=limiter,
+        rate=lambda: rate,
     )
     server = make_server(server_config(app, settings, drain_seconds=5, **bounds))
     task = asyncio.create_task(server.serve())

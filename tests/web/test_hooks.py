@@ -524,7 +524,7 @@ async def test_a_mistake_of_ours_is_a_problem_document_too() -> None:
 
 async def test_a_limit_answers_429_with_the_time_to_wait_and_counts_each_hook_alone() -> None:
     service = Service()
-    async with serving(service, limiter=Limiter(2, 600)) as client:
+    async with serving(service, rate=(2, 600.0)) as client:
         codes = [(await client.post("/hooks/open", json={})).status_code for _ in range(2)]
         answer = await client.post("/hooks/open", json={})
         other = await client.post("/hooks/token", json={}, headers=BEARER)
@@ -535,13 +535,45 @@ async def test_a_limit_answers_429_with_the_time_to_wait_and_counts_each_hook_al
     assert other.status_code == 202
 
 
+async def test_a_hook_with_a_rate_of_its_own_does_not_take_that_of_the_settings() -> None:
+    service = Service()
+    service.replace_flows(flow_of("narrow", rate="1/day"), flow_of("wide", rate="1000/s"))
+    async with serving(service, rate=(2, 600.0)) as client:
+        codes = {
+            path: [(await client.post(f"/hooks/{path}", json={})).status_code for _ in range(4)]
+            for path in ("narrow", "wide")
+        }
+
+    assert codes == {"narrow": [202, 429, 429, 429], "wide": [202] * 4}
+
+
+async def test_callers_who_prove_nothing_use_up_no_rate() -> None:
+    service = Service()
+    async with serving(service, rate=(1, 600.0)) as client:
+        strangers = [(await client.post("/hooks/token", json={})).status_code for _ in range(5)]
+        known = await client.post("/hooks/token", json={}, headers=BEARER)
+
+    assert strangers == [401] * 5
+    assert known.status_code == 202
+
+
+def test_a_rate_that_changes_holds_at_once() -> None:
+    now = 0.0
+    limiter = Limiter(lambda: now)
+    before = [limiter.wait("a", (1, 86400.0)) for _ in range(2)]
+    after = [limiter.wait("a", (2, 1.0)) for _ in range(3)]
+
+    assert before == [0, 86400]
+    assert after == [0, 0, 1]
+
+
 def test_a_limit_lets_the_rate_pass_and_no_more() -> None:
     now = 0.0
-    limiter = Limiter(5, 1.0, lambda: now)
+    limiter = Limiter(lambda: now)
     passed = []
     for tick in range(100):
         now = tick * 0.05
-        passed.append(limiter.wait("a") == 0)
+        passed.append(limiter.wait("a", (5, 1.0)) == 0)
 
     assert sum(passed[:20]) <= 10
     assert 4 <= sum(passed[80:]) <= 6
