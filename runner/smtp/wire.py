@@ -95,6 +95,9 @@ class Wire(asyncio.Protocol):
         """
         if self._reader.unfinished or self._replies:
             self._end("the server sent more than its reply before TLS began")
+        elif self.fault is not None and self.stray is None and self._reader.garbage is None:
+            # uvloop has read the end already, where asyncio's handshake would find it.
+            raise ConnectionResetError(self.fault)
         transport = self._alive()
         self._reader = ReplyReader()
         self._expected = 1 if greeting else 0

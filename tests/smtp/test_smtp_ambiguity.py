@@ -15,6 +15,7 @@ import time
 
 import pytest
 from servers.client import ENVELOPE, MESSAGE, credential_for, guard
+from servers.loops import anyio_backend  # noqa: F401
 from servers.scripted import EXTENSIONS, Action, Script, ScriptedServer
 
 from runner.errors import DeliveryUnknown, FlowpostError

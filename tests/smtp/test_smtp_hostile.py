@@ -8,6 +8,7 @@ import tracemalloc
 
 import pytest
 from servers.client import ENVELOPE, MESSAGE, credential_for, guard
+from servers.loops import anyio_backend  # noqa: F401
 from servers.scripted import Action, ScriptedServer
 
 from runner.errors import FlowpostError

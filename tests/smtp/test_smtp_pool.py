@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from servers.client import ENVELOPE, MESSAGE, USER, credential_for, guard
+from servers.loops import anyio_backend  # noqa: F401
 from servers.scripted import EXTENSIONS, Script, ScriptedServer
 
 from runner.credential import PasswordAuth, Secret

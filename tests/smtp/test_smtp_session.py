@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from servers.client import ENVELOPE, MESSAGE, PASSWORD, USER, credential_for, guard
+from servers.loops import anyio_backend  # noqa: F401
 from servers.scripted import ScriptedServer
 
 from runner.credential import Encryption, OAuth2Auth, PasswordAuth, Secret

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import corpus, needs_corpora
 from servers.client import ENVELOPE, MESSAGE, credential_for, guard
+from servers.loops import anyio_backend  # noqa: F401
 from servers.scripted import Action, ScriptedServer
 
 from runner.errors import FlowpostError
