@@ -23,6 +23,7 @@ MAX_WIDTH = 240
 """Characters of a line that are kept, around what has changed in it."""
 _MANY_LINES = 400
 _MAX_WORDS = 200
+_MAX_MASKED = 20_000
 _CONTENT = re.compile(r", [\d,]+ bytes, sha256 \w+…\)$", re.MULTILINE)
 _WORDS = re.compile(r"\w+\s*|\s+|.")
 
@@ -40,13 +41,36 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Everything that has changed in one message; ``kind`` says what it is in, whatever the row's own values."""
+    """Everything that has changed in one message, part by part."""
 
     parts: tuple[Part, ...]
+
+
+_Opcode = tuple[str, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    name: str
+    old: Sequence[str]
+    new: Sequence[str]
+    context: int
+    groups: Sequence[_Opcode]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """That a message has changed. ``kind`` says in what, whatever the row's own values."""
+
     kind: bytes
+    _stretches: tuple[_Stretch, ...]
+
+    def change(self) -> Change:
+        """The same, written out."""
+        return Change(tuple(Part(stretch.name, tuple(_shown(stretch))) for stretch in self._stretches))
 
 
-def compare(before: Message, after: Message, values: object) -> Change | None:
+def compare(before: Message, after: Message, values: object) -> Difference | None:
     """What has changed between two renderings for one row; None when their reader meets the same.
 
     ``values`` is the row's body: what two rows differ in by their own values alone is the same change.
@@ -56,29 +80,26 @@ def compare(before: Message, after: Message, values: object) -> Change | None:
     return compare_faces(face(before), face(after), values)
 
 
-def compare_faces(before: Face, after: Face, values: object) -> Change | None:
+def compare_faces(before: Face, after: Face, values: object) -> Difference | None:
     """As ``compare``, for what there is to see."""
-    stretches: list[tuple[str, Sequence[str], Sequence[str], int]] = [
+    sides: tuple[tuple[str, Sequence[str], Sequence[str], int], ...] = (
         ("headers", before.head, after.head, 0),
         ("text", (before.text or "").splitlines(), (after.text or "").splitlines(), CONTEXT),
         ("HTML", (before.html or "").splitlines(), (after.html or "").splitlines(), CONTEXT),
         ("attachments", before.attached, after.attached, 0),
-    ]
+    )
     masks = _masks(values)
     digest = hashlib.blake2b(digest_size=16)
-    parts = []
-    for name, old, new, context in stretches:
+    stretches = []
+    for name, old, new, context in sides:
         if old == new:
             continue
         groups = list(_groups(old, new))
         for tag, a, b, c, d in groups:
             for word in _kind(old[a:b], new[c:d], masks, name) if tag != "equal" else ():
                 digest.update(f"{name}\0{word}\0".encode("utf-8", "surrogatepass"))
-        parts.append(Part(name, tuple(_shown(groups, old, new, context))))
-    return Change(tuple(parts), digest.digest()) if parts else None
-
-
-_Opcode = tuple[str, int, int, int, int]
+        stretches.append(_Stretch(name, old, new, context, groups))
+    return Difference(digest.digest(), tuple(stretches)) if stretches else None
 
 
 def _groups(old: Sequence[str], new: Sequence[str]) -> Iterator[_Opcode]:
@@ -102,10 +123,10 @@ def _groups(old: Sequence[str], new: Sequence[str]) -> Iterator[_Opcode]:
     yield "equal", old_end, len(old), new_end, len(new)
 
 
-def _shown(groups: Sequence[_Opcode], old: Sequence[str], new: Sequence[str], context: int) -> Iterator[str]:
-    for number, line in enumerate(_unified(groups, old, new, context)):
+def _shown(stretch: _Stretch) -> Iterator[str]:
+    for number, line in enumerate(_unified(stretch.groups, stretch.old, stretch.new, stretch.context)):
         if number == MAX_SHOWN:
-            rest = sum(max(b - a, d - c) for tag, a, b, c, d in groups if tag != "equal")
+            rest = sum(max(b - a, d - c) for tag, a, b, c, d in stretch.groups if tag != "equal")
             yield f"@ … of {rest:,} changed lines in all"
             return
         yield line
@@ -151,16 +172,14 @@ def _around(old: str, new: str) -> tuple[str, str]:
     return mark + _cut(old[start:]), mark + _cut(new[start:])
 
 
-def _kind(
-    removed: Sequence[str], added: Sequence[str], masks: re.Pattern[str] | None, part: str
-) -> tuple[str, ...]:
+def _kind(removed: Sequence[str], added: Sequence[str], masks: Sequence[str], part: str) -> tuple[str, ...]:
     """What was done, in words that are the same for every row it was done to."""
     before, after = "\n".join(removed), "\n".join(added)
     if part == "attachments":
         # Each row's file may be its own: that it is another one is the change, and not its size and hash.
         before, after = _CONTENT.sub("\1", before), _CONTENT.sub("\2", after)
-    if masks is not None:
-        before, after = masks.sub("\0", before), masks.sub("\0", after)
+    if max(len(before), len(after)) <= _MAX_MASKED:
+        before, after = _masked(before, masks), _masked(after, masks)
     return _words(before, after)
 
 
@@ -176,8 +195,8 @@ def _words(before: str, after: str) -> tuple[str, ...]:
     )
 
 
-def _masks(values: object) -> re.Pattern[str] | None:
-    """Finds the row's own values in a text, as they are and escaped for HTML; the longest first.
+def _masks(values: object) -> list[str]:
+    """The row's own values, as they are and escaped for HTML; the longest first.
 
     Words of a value count too, for a template may take a first name of it; short ones don't, for they are
     everybody's.
@@ -185,8 +204,24 @@ def _masks(values: object) -> re.Pattern[str] | None:
     words: set[str] = set()
     for text in _leaves(values, 100):
         words |= {text, html.escape(text), *(word for word in text.split() if len(word) > 2)}
-    found = sorted(filter(str.strip, words), key=lambda word: (-len(word), word))[:200]
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, found))})(?!\w)") if found else None
+    return sorted(filter(str.strip, words), key=lambda word: (-len(word), word))[:200]
+
+
+def _masked(text: str, words: Sequence[str]) -> str:
+    """``text`` with a mark in place of each of the words, where it is no part of a longer one."""
+    for word in words:
+        start = 0
+        while (at := text.find(word, start)) >= 0:
+            end = at + len(word)
+            inside = (at and text[at - 1].isalnum() and word[0].isalnum()) or (
+                text[end : end + 1].isalnum() and word[-1].isalnum()
+            )
+            if inside:
+                start = at + 1
+            else:
+                text = f"{text[:at]}\0{text[end:]}"
+                start = at + 1
+    return text
 
 
 def _leaves(value: object, most: int) -> Iterator[str]:

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from email.errors import MessageError
-from email.header import decode_header, make_header
-from email.message import Message as Parsed
-from email.parser import BytesParser
 
 from runner.nodes.base import Message
 
 NOBODY = "flowpost-stand-in.invalid"
 """The domain of a sender that stands for a credential's default one, where the credential cannot be opened."""
 
-_FIRST = ("from", "to", "cc", "bcc", "reply-to", "subject")
+_FIRST = {name: place for place, name in enumerate(("from", "to", "cc", "bcc", "reply-to", "subject"))}
+_FOLD = re.compile(r"\r\n(?=[ \t])")
 _CHANGING = {"date", "message-id", "mime-version", "content-type", "content-transfer-encoding"}
 
 
@@ -42,43 +40,49 @@ class Face:
 
 def face(message: Message) -> Face:
     """What there is to see of ``message``, without what differs in every sending (Date, Message-ID, boundaries)."""
-    parsed = BytesParser().parsebytes(message.data)
-    pairs = [(name, _decoded(str(value))) for name, value in parsed.items() if name.lower() not in _CHANGING]
-    pairs.append(("Bcc", ", ".join(_unnamed(message, parsed))))
-    pairs.sort(key=lambda pair: _FIRST.index(pair[0].lower()) if pair[0].lower() in _FIRST else len(_FIRST))
+    # Written by us a moment ago, so the first empty line ends the headers, and a blank goes on with one.
+    block = message.data.partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
+    fields = [line.partition(": ") for line in _FOLD.sub("", block).split("\r\n")]
+    pairs = [(name, _decoded(value)) for name, _, value in fields if name.lower() not in _CHANGING]
+    pairs.append(("Bcc", ", ".join(_unnamed(message, fields))))
+    pairs.sort(key=lambda pair: _FIRST.get(pair[0].lower(), len(_FIRST)))
     head = [f"{name}: {_sender(value, message.credential)}" for name, value in pairs if value]
     head.append(f"Credential: {message.credential}")
-    return Face(tuple(head), message.text, message.html, tuple(_attached(parsed)))
+    attached = tuple(_attached(message.data)) if b"filename" in message.data else ()
+    return Face(tuple(head), message.text, message.html, attached)
 
 
 def _decoded(value: str) -> str:
-    unfolded = re.sub(r"\r?\n(?=[ \t])", "", value)
+    if "=?" not in value:
+        return value
+    from email.errors import MessageError
+    from email.header import decode_header, make_header
+
     try:
-        return str(make_header(decode_header(unfolded)))
+        return str(make_header(decode_header(value)))
     except (LookupError, ValueError, MessageError):
-        return unfolded
+        return value
 
 
 def _sender(value: str, credential: str) -> str:
     return f"the default sender of {credential}, not known here" if value.endswith(f"@{NOBODY}") else value
 
 
-def _unnamed(message: Message, parsed: Parsed) -> list[str]:
+def _unnamed(message: Message, fields: Iterable[tuple[str, str, str]]) -> list[str]:
     """Recipients of the envelope that To and Cc do not name."""
-    named = " ".join(str(value) for name in ("To", "Cc") for value in parsed.get_all(name, ())).lower()
+    named = " ".join(value for name, _, value in fields if name in ("To", "Cc")).lower()
     words = set(re.findall(r"[^\s<>,;]+", named))
     return [recipient for recipient in message.envelope.recipients if recipient.lower() not in words]
 
 
-def _attached(parsed: Parsed) -> list[str]:
-    found = []
-    for part in parsed.walk():
+def _attached(data: bytes) -> Iterator[str]:
+    from email.parser import BytesParser
+
+    for part in BytesParser().parsebytes(data).walk():
         name = part.get_filename()
         if name is not None:
-            data = part.get_payload(decode=True)
-            octets = data if isinstance(data, bytes) else b""
+            content = part.get_payload(decode=True)
+            octets = content if isinstance(content, bytes) else b""
             digest = hashlib.sha256(octets).hexdigest()[:8]
-            found.append(
-                f"{_decoded(name)} ({part.get_content_type()}, {len(octets):,} bytes, sha256 {digest}…)"
-            )
-    return found
+            kind = part.get_content_type()
+            yield f"{_decoded(name)} ({kind}, {len(octets):,} bytes, sha256 {digest}…)"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import FlowpostError, UsageError
 from runner.model import Event
-from runner.plan.compare import Change, compare
+from runner.plan.compare import Difference, compare
 from runner.plan.face import face
 from runner.plan.result import Changed, CredentialPlan, First, NodePlan, Place, Plan
 from runner.plan.whereto import Router
@@ -197,27 +197,26 @@ class Gatherer:
                 against.removed += 1
                 against.first_removed = against.first_removed or (entry.place, old.node)
             elif old is not None and new is not None:
-                change = compare(old, new, entry.event.body)
-                if change is None:
+                difference = compare(old, new, entry.event.body)
+                if difference is None:
                     against.unchanged += 1
                 else:
                     against.changed += 1
-                    self._note_change(change, entry.place, new)
+                    self._note_change(difference, entry.place, new)
 
-    def _note_change(self, change: Change, place: Place, message: Message) -> None:
+    def _note_change(self, difference: Difference, place: Place, message: Message) -> None:
         against = self.plan.against
         assert against is not None
-        kind = blake2b(change.kind + message.node.encode(), digest_size=16).digest()
+        kind = blake2b(difference.kind + message.node.encode(), digest_size=16).digest()
         number = self._kinds.get(kind)
         if number is not None and number < len(against.changes):
-            known = against.changes[number]
-            against.changes[number] = Changed(
-                known.node, known.place, known.recipients, known.change, known.count + 1
-            )
+            against.changes[number].count += 1
             return
         if number is None and len(against.changes) < self.limit:
             self._kinds[kind] = len(against.changes)
-            against.changes.append(Changed(message.node, place, message.envelope.recipients, change))
+            against.changes.append(
+                Changed(message.node, place, message.envelope.recipients, difference.change())
+            )
             return
         against.more_messages += 1
         if number is None and len(self._kinds) < MAX_KINDS:

@@ -100,7 +100,7 @@ class CredentialPlan:
         return None if self.rates is None else estimate(self.messages, self.rates)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Changed:
     """One change and how many messages have it; the first of them is the example."""
 

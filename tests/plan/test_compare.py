@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from runner.plan.compare import MAX_SHOWN, MAX_WIDTH, Change, compare_faces
+from runner.plan.compare import MAX_SHOWN, MAX_WIDTH, Difference, compare_faces
 from runner.plan.face import Face
 
 
-def change(before: str, after: str, **values: object) -> Change:
+def change(before: str, after: str, **values: object) -> Difference:
     found = compare_faces(Face(("Subject: x",), before, None), Face(("Subject: x",), after, None), values)
     assert found is not None
     return found
@@ -69,7 +69,7 @@ def test_what_looks_the_same_is_no_change() -> None:
 
 def test_a_long_line_is_cut_around_its_change() -> None:
     removed, added = (
-        change("a " * 5000 + "old" + " b" * 5000, "a " * 5000 + "new" + " b" * 5000).parts[0].lines
+        change("a " * 5000 + "old" + " b" * 5000, "a " * 5000 + "new" + " b" * 5000).change().parts[0].lines
     )
 
     assert removed.startswith("-…")
@@ -79,7 +79,7 @@ def test_a_long_line_is_cut_around_its_change() -> None:
 
 
 def test_a_long_diff_is_cut_and_says_how_long_it_is() -> None:
-    lines = change("", "\n".join(str(number) for number in range(1000))).parts[0].lines
+    lines = change("", "\n".join(str(number) for number in range(1000))).change().parts[0].lines
 
     assert len(lines) == MAX_SHOWN + 1
     assert lines[-1] == "@ … of 1,000 changed lines in all"
@@ -98,6 +98,6 @@ def test_a_long_diff_is_cut_and_says_how_long_it_is() -> None:
 )
 def test_no_pair_of_texts_takes_long(before: str, after: str) -> None:
     start = time.process_time()
-    change(before, after, name="x y z", list=["a"] * 500)
+    change(before, after, name="x y z", list=["a"] * 500).change()
 
     assert time.process_time() - start < 10

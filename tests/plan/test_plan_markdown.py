@@ -17,7 +17,7 @@ def plan(*lines: str, count: int = 1, to: str = "ann@example.com") -> Plan:
     made = Plan(flow="welcome", path="flows/welcome.yaml", data="rows.csv", delivery=Delivery())
     made.against = Against("origin/main", "1234567", changed=count)
     made.against.changes = [
-        Changed("greet", Place(number, number), (to,), Change((Part("text", lines),), b""))
+        Changed("greet", Place(number, number), (to,), Change((Part("text", lines),)))
         for number in range(1, count + 1)
     ]
     return made
