@@ -14,7 +14,7 @@ from runner.model import Event, Flow, Retry, Settings
 from runner.nodes import node_type
 from runner.nodes.prepared import Filled, PreparedSmtp
 from runner.rows import RowFile, coercer
-from runner.schema import body_checker
+from runner.schema import unaudited_checker
 
 if TYPE_CHECKING:
     from runner.rows import Row
@@ -33,7 +33,7 @@ class Bodies:
         self._coerce: Callable[[dict[str, str]], dict[str, Any]] | None = None
         self._checker = None
         if flow.body is not None:
-            self._checker = body_checker(flow.body)
+            self._checker = unaudited_checker(flow.body)
             if file.format == "csv":
                 self._coerce = coercer(flow.body)
 

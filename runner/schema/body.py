@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 from typing import Any
 
@@ -33,9 +33,14 @@ class CheckTooLong(Exception):
 class Checker:
     """Checks values against one schema; safe to share between threads."""
 
-    def __init__(self, validator: Any) -> None:
-        self._validator = validator
-        self._quick = quick(validator.schema)
+    def __init__(self, schema: Mapping[str, Any] | bool) -> None:
+        self._schema = schema
+        self._quick = quick(schema)
+
+    @cached_property
+    def _validator(self) -> Any:
+        # Made when somebody wants to know what is wrong: it takes a while to import.
+        return _validator_class()(self._schema, registry=registry(), format_checker=_format_checker())
 
     def valid(self, value: object) -> bool:
         """Whether ``value`` has no problem: the cheap question, for whoever has many values. Never raises."""
@@ -68,7 +73,7 @@ class Checker:
 
 def unaudited_checker(schema: Mapping[str, Any] | bool) -> Checker:
     """A checker for a schema that ``schema_findings`` found no error in."""
-    return Checker(_validator_class()(schema, registry=registry(), format_checker=_format_checker()))
+    return Checker(schema)
 
 
 def registry() -> Any:
