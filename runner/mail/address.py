@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from runner.errors import AddressError, HeaderError
 from runner.mail.addrlist import BLANKS, bare_spec, given_addresses, mailboxes, strict_list
+from runner.mail.addrspec import PLAIN, is_plain
 from runner.mail.addrtoken import tokens
 from runner.mail.headers import forbid_line_ends
 from runner.mail.mailbox import Address
@@ -64,6 +65,28 @@ def from_pieces(pieces: Pieces, field: str) -> tuple[Address, ...]:
         return tuple(mailboxes(tokens(pieces)))
 
 
+_PLAIN = re.compile(PLAIN)
+_OPENING, _CLOSING = ("<", " <"), (">", ">\n")
+
+
+def _quick(name: object, opening: object, spec: object, closing: object) -> Address | None:
+    """``<<name>> <<<address>>>``, the common shape, where both are texts and nothing about them is unusual."""
+    if (
+        type(name) is not Given
+        or type(spec) is not Given
+        or type(opening) is not Fixed
+        or type(closing) is not Fixed
+        or opening.text not in _OPENING
+        or closing.text not in _CLOSING
+        or type(name.value) is not str
+        or type(spec.value) is not str
+        or not name.value.isprintable()
+    ):
+        return None
+    plain = spec.value.strip(" \t")
+    return Address(name.value, plain) if _PLAIN.fullmatch(plain) and is_plain(plain) else None
+
+
 def from_value(value: object, field: str) -> tuple[Address, ...]:
     """The addresses of a field: a text or a list of texts by the author, or rendered pieces.
 
@@ -71,6 +94,10 @@ def from_value(value: object, field: str) -> tuple[Address, ...]:
     """
     if value is None:
         return ()
+    if type(value) is tuple and len(value) == 4:
+        quick = _quick(*value)
+        if quick is not None:
+            return (quick,)
     if isinstance(value, str):
         return from_pieces((Fixed(value),), field)
     if isinstance(value, Address):

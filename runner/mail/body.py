@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from runner.mail.words import LONGEST_LINE, repaired
@@ -13,10 +14,19 @@ _LINE = 76
 
 
 class Encoded(NamedTuple):
-    """A body as it is written, and the Content-Transfer-Encoding that says how."""
+    """A body as it is written, in pieces to be joined, and the Content-Transfer-Encoding that says how.
+
+    ``texts`` are the octets in which a boundary could occur: what is not encoded.
+    """
 
     encoding: str
-    data: bytes
+    pieces: list[bytes]
+    texts: Sequence[bytes] = ()
+
+    @property
+    def data(self) -> bytes:
+        """The whole."""
+        return b"".join(self.pieces)
 
 
 def text_body(text: str) -> Encoded:
@@ -27,17 +37,32 @@ def text_body(text: str) -> Encoded:
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    data = octets(text)
+    if data.isascii():
+        if is_clean(data):
+            return Encoded("7bit", [data], [data])
+    elif is_mostly_high(high_octets(data), len(data)):
+        return Encoded("base64", [base64_lines(data)])
+    return Encoded("quoted-printable", [quoted_printable(data)])
+
+
+def octets(text: str) -> bytes:
+    """Text whose line ends are LF as UTF-8 whose line ends are CRLF."""
     text = text.replace("\n", "\r\n")
     try:
-        data = text.encode()
+        return text.encode()
     except UnicodeEncodeError:
-        data = repaired(text).encode()
-    if data.isascii():
-        if _is_clean(data):
-            return Encoded("7bit", data)
-    elif (len(data) - len(data.translate(None, _EIGHT_BIT))) * 6 > len(data):
-        return Encoded("base64", base64_lines(data))
-    return Encoded("quoted-printable", quoted_printable(data))
+        return repaired(text).encode()
+
+
+def high_octets(data: bytes) -> int:
+    """How many octets are above 127."""
+    return len(data) - len(data.translate(None, _EIGHT_BIT))
+
+
+def is_mostly_high(high: int, size: int) -> bool:
+    """Whether base64 is much shorter than quoted-printable for ``size`` octets of which ``high`` are above 127."""
+    return high * 6 > size
 
 
 def base64_lines(data: bytes) -> bytes:
@@ -73,7 +98,8 @@ def is_seven_bit(data: bytes) -> bool:
     )
 
 
-def _is_clean(data: bytes) -> bool:
+def is_clean(data: bytes) -> bool:
+    """Whether ASCII lines, the first at its beginning, can stand as they are, in mailbox files too."""
     return (
         not _has_long_line(data)
         and len(data.translate(None, _CONTROLS)) == len(data)

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 
 from runner.errors import AddressError, HeaderError, ReservedHeaderError
 from runner.mail.address import Address
 from runner.mail.addrspec import PLAIN, NotAnAddress, canonical, is_plain, split
+from runner.mail.body import Encoded, text_body
 from runner.mail.headers import REDIRECTED_FROM, check_header, forbid_line_ends
 from runner.mail.limits import check_limits
 from runner.mail.mailboxes import address_header
 from runner.mail.message import Mail
-from runner.mail.parts import content
+from runner.mail.parts import Part, attachment, content
 from runner.mail.shown import shown
 from runner.mail.unsubscribe import unsubscribe_headers
-from runner.mail.verify import verify
+from runner.mail.verify import verified
 from runner.mail.words import text_header
-from runner.model import Envelope
+from runner.model import Attachment, Envelope
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -37,12 +40,15 @@ _PLAIN = re.compile(PLAIN)
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}@[!-;=?-~]{1,250}>")
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """Who it goes to, and what goes there: ``data`` ends in CRLF and is not dot-stuffed."""
+class Composed(NamedTuple):
+    """Who it goes to, and what goes there: ``data`` ends in CRLF and is not dot-stuffed.
+
+    ``dotted``: a line begins with a dot, so that there is something to stuff (RFC 5321 4.5.2).
+    """
 
     envelope: Envelope
     data: bytes
+    dotted: bool
 
 
 def compose(mail: Mail) -> Composed:
@@ -51,12 +57,31 @@ def compose(mail: Mail) -> Composed:
     Raises LimitError, AddressError, HeaderError, ReservedHeaderError or AttachmentError; ValueError for a
     date without a zone.
     """
+    return write(mail, encoded_bodies, attachment)
+
+
+Bodies = Callable[[Mail], tuple[Encoded | None, Encoded | None]]
+"""How the text and the HTML of a message are encoded."""
+Attach = Callable[[Attachment, bool], Part]
+"""How an attachment becomes a part; it is told whether the HTML shows it."""
+
+
+def encoded_bodies(mail: Mail) -> tuple[Encoded | None, Encoded | None]:
+    """The text and the HTML of ``mail``, encoded."""
+    return (
+        None if mail.text is None else text_body(mail.text),
+        None if mail.html is None else text_body(mail.html),
+    )
+
+
+def write(mail: Mail, bodies: Bodies, attach: Attach) -> Composed:
+    """``compose``, with other ways to the same encoded bodies and attachments, for who keeps some of them."""
     check_limits(mail)
     own = _own_headers(mail)
     envelope = _envelope(mail)
-    head = [f"Date: {_date(mail.date)}\r\n", address_header("From", (mail.sender,))]
+    head = [_date(mail.date), _lone_address("From", mail.sender)]
     if mail.reply_to is not None:
-        head.append(address_header("Reply-To", (mail.reply_to,)))
+        head.append(_lone_address("Reply-To", mail.reply_to))
     head.append(address_header("To", mail.to) if mail.to else "To: undisclosed-recipients:;\r\n")
     if mail.cc:
         head.append(address_header("Cc", mail.cc))
@@ -70,14 +95,26 @@ def compose(mail: Mail) -> Composed:
     for name, value in mail.headers:
         head.append(text_header(name, value))
     head.append("MIME-Version: 1.0\r\n")
+    inline: list[Part] = []
+    attached: list[Part] = []
+    for item in mail.attachments:
+        shows = item.cid is not None and mail.html is not None
+        (inline if shows else attached).append(attach(item, shows))
     seed = hashlib.sha256(mail.message_id.encode()).hexdigest()[:24]
-    part = content(mail, seed)
+    part = content(seed, *bodies(mail), inline, attached)
     head.append(part.header)
     head.append("\r\n")
-    body = part.body
-    data = b"".join(("".join(head).encode(), *body, b"" if body[-1].endswith(b"\r\n") else b"\r\n"))
-    verify(envelope, data, mail)
-    return Composed(envelope, data)
+    pieces = ["".join(head).encode(), *part.body]
+    if not pieces[-1].endswith(b"\r\n"):
+        pieces.append(b"\r\n")
+    data, dotted = verified(envelope, pieces, mail)
+    return Composed(envelope, data, dotted)
+
+
+@lru_cache(maxsize=256)
+def _lone_address(name: str, address: Address) -> str:
+    """A header of one address, such as many messages share."""
+    return address_header(name, (address,))
 
 
 def _own_headers(mail: Mail) -> list[tuple[str, str]]:
@@ -134,13 +171,20 @@ def _checked(address: Address) -> bool:
 
 
 def _date(moment: datetime) -> str:
-    """RFC 5322 3.3, in English whatever the locale."""
+    """The header of RFC 5322 3.3, in English whatever the locale."""
     offset = moment.utcoffset()
     if offset is None:
         raise ValueError("a message's date needs a zone")
+    return _dated(moment.replace(microsecond=0), offset)
+
+
+# One instant in two zones is one key without the offset.
+@lru_cache(maxsize=64)
+def _dated(moment: datetime, offset: timedelta) -> str:
     minutes = round(offset.total_seconds() / 60)
     sign, minutes = ("-", -minutes) if minutes < 0 else ("+", minutes)
     return (
-        f"{_DAYS[moment.weekday()]}, {moment.day:02d} {_MONTHS[moment.month - 1]} {moment.year:04d} "
-        f"{moment.hour:02d}:{moment.minute:02d}:{moment.second:02d} {sign}{minutes // 60:02d}{minutes % 60:02d}"
+        f"Date: {_DAYS[moment.weekday()]}, {moment.day:02d} {_MONTHS[moment.month - 1]} {moment.year:04d} "
+        f"{moment.hour:02d}:{moment.minute:02d}:{moment.second:02d} "
+        f"{sign}{minutes // 60:02d}{minutes % 60:02d}\r\n"
     )

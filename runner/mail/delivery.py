@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import lru_cache
 
 from runner.errors import AddressError, BlockedError, ConfigurationError
 from runner.mail.address import Address, parse_one
@@ -24,7 +24,7 @@ def apply_delivery(delivery: Delivery, mail: Mail) -> Mail:
     if delivery.mode in ("live", "capture"):
         return mail
     if delivery.mode == "redirect":
-        return replace(mail, redirect_to=_redirect_target(delivery.to))
+        return mail._replace(redirect_to=_redirect_target(delivery.to))
     if delivery.mode == "allowlist":
         _check_allowed(mail, delivery.allow)
         return mail
@@ -69,4 +69,9 @@ def _redirect_target(to: str | None) -> Address:
         raise ConfigurationError(
             "delivery mode redirect names nobody", hint="set delivery.to in flowpost.yaml to one address"
         )
+    return _parsed(to)
+
+
+@lru_cache(maxsize=16)
+def _parsed(to: str) -> Address:
     return parse_one(to)

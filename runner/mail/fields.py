@@ -6,9 +6,10 @@ Defaults of the credential, attachments' octets, message id and date join later 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from runner.errors import AddressError, HeaderError, LimitError, TemplateError
 from runner.mail.address import Address, from_value
@@ -59,24 +60,16 @@ class Draft:
 
 def read(params: Mapping[str, object]) -> Draft:
     """Read rendered parameters; raises AddressError, HeaderError, LimitError, AttachmentError or TemplateError."""
+    values: dict[str, Any] = {name: reader(params) for name, (reader, _) in READERS.items()}
+    text, html = values.pop("bodies")
+    return Draft(text=text, html=html, **values)
+
+
+def _to(params: Mapping[str, object]) -> tuple[Address, ...]:
     to = from_value(params["to"], "to")
     if not to:
         raise AddressError("Invalid address: to names nobody", hint="give at least one address")
-    text, html = bodies(params)
-    return Draft(
-        to=to,
-        cc=from_value(params.get("cc"), "cc"),
-        bcc=from_value(params.get("bcc"), "bcc"),
-        sender=single(params.get("from"), "from"),
-        reply_to=single(params.get("reply_to"), "reply_to"),
-        subject=as_text(params["subject"], "subject"),
-        text=text,
-        html=html,
-        priority=priority(params.get("priority")),
-        headers=headers(params.get("headers")),
-        attachments=read_sources(params.get("attachments")),
-        unsubscribe=unsubscribe(params.get("unsubscribe")),
-    )
+    return to
 
 
 def bodies(params: Mapping[str, object]) -> tuple[str | None, str | None]:
@@ -153,6 +146,24 @@ def unsubscribe(value: object) -> Unsubscribe | None:
         mailto=optional_text(value.get("mailto"), "unsubscribe.mailto") or None,
         one_click=value.get("one_click") in (True, "true"),
     )
+
+
+Reader = Callable[[Mapping[str, object]], object]
+
+READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
+    "to": (_to, ("to",)),
+    "bodies": (bodies, ("body_format", "body", "html_body")),
+    "cc": (lambda params: from_value(params.get("cc"), "cc"), ("cc",)),
+    "bcc": (lambda params: from_value(params.get("bcc"), "bcc"), ("bcc",)),
+    "sender": (lambda params: single(params.get("from"), "from"), ("from",)),
+    "reply_to": (lambda params: single(params.get("reply_to"), "reply_to"), ("reply_to",)),
+    "subject": (lambda params: as_text(params["subject"], "subject"), ("subject",)),
+    "priority": (lambda params: priority(params.get("priority")), ("priority",)),
+    "headers": (lambda params: headers(params.get("headers")), ("headers",)),
+    "attachments": (lambda params: read_sources(params.get("attachments")), ("attachments",)),
+    "unsubscribe": (lambda params: unsubscribe(params.get("unsubscribe")), ("unsubscribe",)),
+}
+"""How each field of a draft is read, and from which parameters; in the order in which mistakes are told."""
 
 
 def _pair(item: object) -> tuple[object, object]:

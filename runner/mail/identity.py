@@ -14,12 +14,9 @@ def message_id(domain: str, *parts: str) -> str:
     ``parts`` name the message (run, node, item), never a time or an attempt. AddressError when ``domain``
     is none.
     """
-    digest = hashlib.sha256()
-    for part in parts:
-        octets = part.encode("utf-8", "surrogatepass")
-        # The length keeps ("ab", "c") and ("a", "bc") apart.
-        digest.update(b"%d:" % len(octets))
-        digest.update(octets)
+    octets = [part.encode("utf-8", "surrogatepass") for part in parts]
+    # The length keeps ("ab", "c") and ("a", "bc") apart.
+    digest = hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in octets]))
     try:
         name = to_ascii(domain)
     except NotAnAddress as error:

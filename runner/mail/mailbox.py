@@ -33,7 +33,8 @@ class Address:
     @property
     def wire(self) -> str:
         """The addr-spec with its domain in ASCII, as MAIL FROM and RCPT TO carry it."""
-        return wire(self.addr_spec)
+        spec = self.addr_spec
+        return spec if spec.isascii() else wire(spec)
 
     @property
     def needs_smtputf8(self) -> bool:

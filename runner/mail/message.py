@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from runner.mail.address import Address
 from runner.model import Attachment
@@ -24,8 +24,7 @@ class Unsubscribe:
     one_click: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
+class Mail(NamedTuple):
     """Everything that ``compose`` turns into an envelope and bytes.
 
     ``text`` alone, ``html`` alone, or both as alternatives. ``headers`` are the custom ones, in order.
@@ -35,21 +34,21 @@ class Mail:
 
     sender: Address
     to: tuple[Address, ...]
+    subject: str
+    message_id: str
+    date: datetime
+    text: str | None = None
+    html: str | None = None
     cc: tuple[Address, ...] = ()
     bcc: tuple[Address, ...] = ()
     reply_to: Address | None = None
-    subject: str
-    text: str | None = None
-    html: str | None = None
     priority: Priority | None = None
     headers: tuple[tuple[str, str], ...] = ()
     attachments: tuple[Attachment, ...] = ()
     unsubscribe: Unsubscribe | None = None
-    message_id: str
-    date: datetime
     redirect_to: Address | None = None
 
     @property
     def recipients(self) -> tuple[Address, ...]:
         """To, Cc and Bcc together, in that order, doubles included."""
-        return self.to + self.cc + self.bcc
+        return self.to + self.cc + self.bcc if self.cc or self.bcc else self.to

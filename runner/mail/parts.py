@@ -13,17 +13,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from runner.mail.attach import DEFAULT_TYPE, check_cid, clean_filename, read_content_type
-from runner.mail.body import base64_lines, is_seven_bit, text_body
-from runner.mail.message import Mail
+from runner.mail.body import Encoded, base64_lines, is_seven_bit, text_body
 from runner.mail.params import legacy_name, parameter
 from runner.model import Attachment
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """``header`` lines end in CRLF; ``body`` is to be joined, without a CRLF after its last line.
 
     ``texts`` are the octets in which a boundary could occur: bodies that are not encoded.
@@ -31,60 +30,72 @@ class Part:
 
     header: str
     body: list[bytes]
-    texts: tuple[bytes, ...] = ()
+    texts: Sequence[bytes]
 
 
-def content(mail: Mail, seed: str) -> Part:
-    """The body of ``mail``; boundaries derive from ``seed`` (hexadecimal) and occur in no body.
+def content(
+    seed: str, text: Encoded | None, html: Encoded | None, inline: list[Part], attached: list[Part]
+) -> Part:
+    """The body of a message; boundaries derive from ``seed`` (hexadecimal) and occur in no body.
 
-    Raises AttachmentError or HeaderError for an attachment's name, type or content id.
+    ``inline`` are the parts that the HTML shows, and there are none without it.
     """
-    inline: list[Part] = []
-    attached: list[Part] = []
-    for item in mail.attachments:
-        shows = item.cid is not None and mail.html is not None
-        (inline if shows else attached).append(_attachment(item, shows))
     part: Part | None = None
-    if mail.html is not None:
-        part = _text("html", mail.html)
+    if html is not None:
+        part = Part(_HEADERS["html", html.encoding], html.pieces, html.texts)
         if inline:
             part = _multipart("related", [part, *inline], f"{seed}.1", ';\r\n type="text/html"')
-    if mail.text is not None or part is None:
-        plain = _text("plain", mail.text or "")
+    if text is not None or part is None:
+        text = text or text_body("")
+        plain = Part(_HEADERS["plain", text.encoding], text.pieces, text.texts)
         part = plain if part is None else _multipart("alternative", [plain, part], f"{seed}.2")
     return _multipart("mixed", [part, *attached], f"{seed}.3") if attached else part
 
 
-def _text(subtype: str, text: str) -> Part:
-    encoding, data = text_body(text)
-    header = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n"
-    return Part(header, [data], (data,) if encoding == "7bit" else ())
+_HEADERS = {
+    (subtype, encoding): f"Content-Type: text/{subtype}; charset=utf-8\r\n"
+    f"Content-Transfer-Encoding: {encoding}\r\n"
+    for subtype in ("plain", "html")
+    for encoding in ("7bit", "quoted-printable", "base64")
+}
 
 
 def _multipart(subtype: str, parts: list[Part], seed: str, more: str = "") -> Part:
-    texts = tuple(text for part in parts for text in part.texts)
+    texts: list[bytes] = []
+    for part in parts:
+        texts += part.texts
     # "=_" cannot occur in quoted-printable or base64, so only plain bodies need a look.
     boundary, turn = f"=_{seed}", 0
-    while any(boundary.encode() in text for text in texts):
+    while texts and _occurs(boundary.encode(), texts):
         turn += 1
         boundary = f"=_{seed}.{turn}"
     body: list[bytes] = []
+    begin = "--"
     for part in parts:
-        body.append(f"{'' if not body else chr(13) + chr(10)}--{boundary}\r\n{part.header}\r\n".encode())
-        body.extend(part.body)
+        body.append(f"{begin}{boundary}\r\n{part.header}\r\n".encode())
+        body += part.body
+        begin = "\r\n--"
     body.append(f"\r\n--{boundary}--".encode())
     return Part(f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"{more}\r\n', body, texts)
 
 
-def _attachment(item: Attachment, shows: bool) -> Part:
+def _occurs(boundary: bytes, texts: list[bytes]) -> bool:
+    return any(boundary in text for text in texts)
+
+
+def attachment(item: Attachment, shows: bool) -> Part:
+    """An attachment; ``shows`` when the HTML shows it.
+
+    Raises AttachmentError or HeaderError for its name, type or content id.
+    """
     name = clean_filename(item.filename)
     kind, parameters = read_content_type(item.content_type)
     encoding, data = "base64", b""
-    texts: tuple[bytes, ...] = ()
+    texts: list[bytes] = []
     if kind.lower().startswith("message/"):
         # RFC 2046 5.2.1 allows no base64 here: a message that cannot stand as it is goes as mere octets.
         if is_seven_bit(item.data):
-            encoding, data, texts = "7bit", item.data, (item.data,)
+            encoding, data, texts = "7bit", item.data, [item.data]
         else:
             kind, parameters = DEFAULT_TYPE, ()
     if encoding == "base64":

@@ -11,6 +11,7 @@ from pathlib import Path
 from runner.errors import AttachmentError, LimitError
 from runner.mail.attach import clean_filename, decode_base64, guess_content_type
 from runner.mail.limits import MAX_ATTACHMENTS_BYTES
+from runner.mail.words import repaired
 from runner.model import Attachment
 
 KINDS = ("url", "base64", "content", "file")
@@ -156,7 +157,7 @@ def _content(source: Source) -> bytes:
     if isinstance(source.value, bytes):
         return source.value
     if isinstance(source.value, str):
-        return source.value.encode()
+        return repaired(source.value).encode()
     raise AttachmentError("attachment content needs text or bytes", hint="use << value | tojson >> for data")
 
 

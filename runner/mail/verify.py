@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Sequence
 
 from runner.errors import FlowpostError
 from runner.mail.address import Address
@@ -23,7 +24,10 @@ _MAILBOX = re.compile(
 )
 _ENCODED = re.compile(rb"=\?utf-8\?([qb])\?([!->@-~]*)\?=(?: (?==\?)|\Z)")
 _BOUNDARY = re.compile(rb'multipart/[a-z]+; boundary="([^"]+)"')
-_ADDRESSED = {b"From", b"Reply-To", b"To", b"Cc"}
+_LAST = ((b"Content-Type", b"Content-Transfer-Encoding"), (b"Content-Type",))
+_CRLF = b"\r\n"
+_MARK = b"=_"
+"""How a boundary of ours begins; it cannot occur in quoted-printable or base64."""
 
 
 class NotAsMeant(FlowpostError):
@@ -32,29 +36,66 @@ class NotAsMeant(FlowpostError):
     default_hint = "nothing was sent; please report this, with the field's text if you may"
 
 
+class Known(bytes):
+    """Lines that many messages share, with the line end before them, looked through once and for all.
+
+    CRLF, lines, CRLF: nobody can make one of other octets (NotAsMeant), and octets do not change. ``marked``: a
+    boundary of ours could stand in it. ``dotted``: one of its lines begins with a dot.
+    """
+
+    marked: bool
+    dotted: bool
+
+    def __new__(cls, octets: bytes) -> Known:
+        """Look through ``octets``."""
+        if not octets.startswith(_CRLF):
+            raise NotAsMeant("known lines need a line end before them")
+        _check_lines(octets, utf8=False)
+        known = super().__new__(cls, octets)
+        known.marked = _MARK in octets
+        known.dotted = b"\n." in octets
+        return known
+
+
 def verify(envelope: Envelope, data: bytes, mail: Mail) -> None:
     """NotAsMeant (EINTERNAL) when ``data`` or ``envelope`` is not exactly what ``mail`` means.
 
     Looks at line ends, line lengths, octets above 127, the names and order of all headers, every address, the
     subject and custom headers after decoding, the recipients, and the boundaries.
     """
-    _check_lines(data, envelope.smtputf8)
-    head, blank, body = data.partition(b"\r\n\r\n")
-    if not blank or not body.isascii():
+    verified(envelope, [data], mail)
+
+
+def verified(envelope: Envelope, pieces: Sequence[bytes], mail: Mail) -> tuple[bytes, bool]:
+    """The octets that ``pieces`` are together, looked at as ``verify`` does, and whether a line begins with a dot.
+
+    The first piece holds all headers. Lines that are ``Known`` are not looked through again.
+    """
+    known = [piece for piece in pieces if type(piece) is Known]
+    # For every line before, between and after them, known lines are no more than a line end.
+    fresh = b"".join([_CRLF if type(piece) is Known else piece for piece in pieces])
+    _check_lines(fresh, envelope.smtputf8)
+    head, blank, body = fresh.partition(b"\r\n\r\n")
+    if not blank or len(head) + 4 > len(pieces[0]) or not body.isascii():
         raise NotAsMeant("the composed message has no body, or one of more than 7 bits")
-    fields = [line.partition(b":") for line in head.replace(b"\r\n ", b" ").split(b"\r\n")]
-    found = [name for name, _, _ in fields]
+    names, _, values = zip(
+        *[line.partition(b":") for line in head.replace(b"\r\n ", b" ").split(_CRLF)], strict=True
+    )
     meant = _meant_names(mail)
-    if found[: len(meant)] != meant or not _ends_well(found[len(meant) :]):
+    size = len(meant)
+    if names[:size] != meant or names[size:] not in _LAST:
         raise NotAsMeant("the composed message has other headers than were meant")
-    values = dict(zip(meant, (value for _, _, value in fields), strict=False))
-    _check_addresses(values, mail)
-    _check_text("subject", values[b"Subject"], mail.subject)
-    custom = fields[len(meant) - 1 - len(mail.headers) : len(meant) - 1]
-    for (name, text), (_, _, value) in zip(mail.headers, custom, strict=True):
+    found = dict(zip(names, values, strict=True))
+    _check_addresses(found, mail)
+    _check_text("subject", found[b"Subject"], mail.subject)
+    for (name, text), value in zip(mail.headers, values[size - 1 - len(mail.headers) :], strict=False):
         _check_text(name, value, text)
     _check_envelope(envelope, mail)
-    _check_boundary(fields[len(meant)][2], body, mail)
+    _check_boundary(values[size], body, known, mail)
+    dotted = b"\n." in fresh
+    for piece in known:
+        dotted |= piece.dotted
+    return b"".join(pieces), dotted
 
 
 def _check_lines(data: bytes, utf8: bool) -> None:
@@ -77,7 +118,7 @@ def _check_lines(data: bytes, utf8: bool) -> None:
         raise NotAsMeant("the composed message has octets above 127 where none were declared")
 
 
-def _meant_names(mail: Mail) -> list[bytes]:
+def _meant_names(mail: Mail) -> tuple[bytes, ...]:
     names = [b"Date", b"From"]
     if mail.reply_to is not None:
         names.append(b"Reply-To")
@@ -95,13 +136,9 @@ def _meant_names(mail: Mail) -> list[bytes]:
             names.append(b"List-Unsubscribe-Post")
     if mail.redirect_to is not None:
         names.append(b"X-Flowpost-Redirected-From")
-    names += [name.encode() for name, _ in mail.headers]
-    names.append(b"MIME-Version")
-    return names
-
-
-def _ends_well(rest: list[bytes]) -> bool:
-    return rest in ([b"Content-Type", b"Content-Transfer-Encoding"], [b"Content-Type"])
+    if mail.headers:
+        names += [name.encode() for name, _ in mail.headers]
+    return (*names, b"MIME-Version")
 
 
 def _check_addresses(values: dict[bytes, bytes], mail: Mail) -> None:
@@ -155,10 +192,10 @@ def _check_text(name: str, value: bytes, meant: str) -> None:
 def _check_envelope(envelope: Envelope, mail: Mail) -> None:
     meant = mail.recipients if mail.redirect_to is None else (mail.redirect_to,)
     given = envelope.recipients
-    wires = [address.wire for address in meant]
-    if envelope.sender == mail.sender.wire and wires:
-        if list(given) == wires and len(wires) == 1:
+    if envelope.sender == mail.sender.wire and meant:
+        if len(meant) == len(given) == 1 and meant[0].wire == given[0]:
             return
+        wires = [address.wire for address in meant]
         folded = {_folded(wire) for wire in wires}
         if len(given) == len(folded) and set(wires).issuperset(given) and {*map(_folded, given)} == folded:
             return
@@ -170,9 +207,13 @@ def _folded(wire: str) -> str:
     return f"{local}@{domain.lower()}"
 
 
-def _check_boundary(content_type: bytes, body: bytes, mail: Mail) -> None:
-    shown = 0 if mail.html is None else sum(item.cid is not None for item in mail.attachments)
-    attached = len(mail.attachments) - shown
+def _check_boundary(content_type: bytes, body: bytes, known: list[Known], mail: Mail) -> None:
+    shown = attached = 0
+    for item in mail.attachments:
+        if item.cid is not None and mail.html is not None:
+            shown += 1
+        else:
+            attached += 1
     if attached:
         parts = attached + 1
     elif mail.html is not None and mail.text is not None:
@@ -184,12 +225,16 @@ def _check_boundary(content_type: bytes, body: bytes, mail: Mail) -> None:
         right = not parts and content_type.startswith((b" text/plain;", b" text/html;"))
     else:
         mark = b"--" + match[1]
+        found = body.count(mark)
+        for piece in known:
+            if piece.marked or not match[1].startswith(_MARK):
+                found += piece.count(mark)
         # The opening delimiter, one between each two parts, and the closing one at the very end: no more,
         # no less.
         right = (
-            body.startswith(mark + b"\r\n")
+            found == parts + 1
+            and body.startswith(mark + b"\r\n")
             and body.endswith(b"\r\n" + mark + b"--\r\n")
-            and body.count(mark) == parts + 1
         )
     if not right:
         raise NotAsMeant("the composed message has other parts than were meant")

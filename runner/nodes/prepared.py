@@ -1,51 +1,128 @@
-"""One smtp node, prepared once and filled for each row of a batch: no waiting, no connection, no history."""
+"""One smtp node, prepared once and filled for each row of a batch: no waiting, no connection, no history.
+
+It walks the road that ``Smtp`` walks, over the same readers, checks and composer, and keeps what every row has
+in common: parameters without a template as they were read, the lines of a body that no value touches as they
+were encoded, attachments that are the same for all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from runner.credential import SmtpCredential
-from runner.mail import sources
-from runner.mail.compose import compose
-from runner.model import Envelope, Node, Settings
-from runner.nodes.base import is_template, render
-from runner.nodes.smtp import Smtp, addressed, sender_of
+from runner.errors import FlowpostError
+from runner.mail import fields, sources
+from runner.mail.address import Address
+from runner.mail.body import Encoded, text_body
+from runner.mail.compose import Composed, write
+from runner.mail.delivery import apply_delivery
+from runner.mail.fields import READERS
+from runner.mail.identity import message_id
+from runner.mail.limits import check_limits
+from runner.mail.message import Mail
+from runner.mail.parts import Part, attachment
+from runner.mail.recurring import Recurring
+from runner.model import Attachment, Envelope, Node, Settings
+from runner.nodes.base import is_literal, is_template, render
+from runner.nodes.smtp import sender_of
+from runner.template import Template
 from runner.template.markup import inline_css
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filled:
+class Filled(NamedTuple):
     """A message that may leave: written, and checked against what was meant."""
 
     node: str
     credential: str
-    envelope: Envelope
-    data: bytes
-    message_id: str
-    subject: str
-    text: str | None
-    html: str | None
+    mail: Mail
+    composed: Composed
+
+    @property
+    def envelope(self) -> Envelope:
+        """Who sends to whom."""
+        return self.composed.envelope
+
+    @property
+    def data(self) -> bytes:
+        """The octets: CRLF, not dot-stuffed."""
+        return self.composed.data
+
+    @property
+    def dotted(self) -> bool:
+        """Whether a line begins with a dot; without one, ``data`` is what DATA carries, as it stands."""
+        return self.composed.dotted
+
+    @property
+    def message_id(self) -> str:
+        """``<left@right>``."""
+        return self.mail.message_id
+
+    @property
+    def subject(self) -> str:
+        """The subject, as people read it."""
+        return self.mail.subject
+
+    @property
+    def text(self) -> str | None:
+        """The plain text, as it was rendered."""
+        return self.mail.text
+
+    @property
+    def html(self) -> str | None:
+        """The HTML, as it was rendered."""
+        return self.mail.html
+
+
+class _Body:
+    """A body's template, whose lines come again from row to row."""
+
+    def __init__(self, template: Template, texts: frozenset[str]) -> None:
+        self.template = template
+        self.recurring = Recurring(texts)
+        self.parts: list[str] = []
+        self.text: str | None = None
+
+    def render(self, scope: Mapping[str, object]) -> str:
+        self.text = None
+        self.parts = self.template.parts(scope)
+        self.text = "".join(self.parts)
+        return self.text
 
 
 class PreparedSmtp:
-    """An smtp node without its values. ``fill`` gives what the node itself would send, octet for octet."""
+    """An smtp node without its values. ``fill`` gives what the node itself would send, octet for octet.
+
+    Not for two threads at once.
+    """
 
     def __init__(self, node: Node, settings: Settings, root: Path) -> None:
         self.node = node.id
         self.credential = str(node.params["credential"])
         self.on_unknown = str(node.params.get("on_unknown", "hold"))
-        self._params = node.params
         self._delivery = settings.delivery
         self._root = root
+        self._inline_css = node.params.get("inline_css") is True
+        self._literal = {name: value for name, value in node.params.items() if is_literal(value)}
+        self._bodies: dict[str, _Body] = {}
+        self._templated = [
+            (name, self._prepared(name, value))
+            for name, value in node.params.items()
+            if name not in self._literal
+        ]
+        self._kept, self._readers = _read_ahead(self._literal, node.params)
+        self._sender: tuple[SmtpCredential, object, Address] | None = None
+        self._attached: dict[tuple[int, bool], tuple[Attachment, Part]] = {}
+        self._loaded: tuple[Attachment, ...] | None = None
 
     @classmethod
     def of(cls, node: Node, settings: Settings, root: Path) -> PreparedSmtp | None:
         """The node prepared; None for one that has to fetch an attachment, or may have to.
 
-        ``when`` and ``for_each`` are the caller's.
+        ``when``, ``for_each`` and ``timeout`` are the caller's.
         """
         if node.type != "smtp" or _may_fetch(node.params.get("attachments")):
             return None
@@ -59,27 +136,76 @@ class PreparedSmtp:
         ``key`` is the whole of ``Context.key``: workspace, run (or batch and row), node, item. Raises what the
         node raises: TemplateError, AddressError, HeaderError, LimitError and their like.
         """
-        params = render(self._params, scope)
-        assert isinstance(params, Mapping)
-        action = Smtp.parse(params)
-        draft = action.draft
-        sender = sender_of(draft, credential)
-        if draft.html is not None and action.inline_css:
-            draft = replace(draft, html=inline_css(draft.html))
-        mail = addressed(draft, sender, self._delivery, key, date)
-        if draft.attachments:
-            mail = replace(mail, attachments=sources.load_here(draft.attachments, self._root))
-        composed = compose(mail)
-        return Filled(
-            node=self.node,
-            credential=self.credential,
-            envelope=composed.envelope,
-            data=composed.data,
-            message_id=mail.message_id,
-            subject=mail.subject,
-            text=mail.text,
-            html=mail.html,
+        params = dict(self._literal)
+        for name, rendered in self._templated:
+            params[name] = rendered(scope)
+        values: dict[str, Any] = dict(self._kept)
+        for name, reader in self._readers:
+            values[name] = reader(params)
+        text, html = values.pop("bodies")
+        files = values.pop("attachments")
+        sender = self._sender_of(values.pop("sender"), credential)
+        if html is not None and self._inline_css:
+            html = inline_css(html)
+        mail = Mail(
+            sender=sender,
+            text=text,
+            html=html,
+            message_id=message_id(sender.domain, *key),
+            date=date,
+            **values,
         )
+        mail = apply_delivery(self._delivery, mail)
+        if files:
+            check_limits(mail)
+            mail = mail._replace(attachments=sources.load_here(files, self._root))
+        return Filled(self.node, self.credential, mail, write(mail, self._encoded, attachment))
+
+    def _prepared(self, name: str, value: object) -> Callable[[Mapping[str, object]], object]:
+        if not isinstance(value, Template):
+            return partial(render, value)
+        texts = value.texts() if name in ("body", "html_body") else None
+        if texts is None:
+            return value.render
+        self._bodies[name] = _Body(value, texts)
+        return self._bodies[name].render
+
+    def _sender_of(self, given: Address | None, credential: SmtpCredential) -> Address:
+        known = self._sender
+        if known is not None and known[0] is credential and known[1] is given:
+            return known[2]
+        sender = sender_of(given, credential)
+        self._sender = (credential, given, sender)
+        return sender
+
+    def _encoded(self, mail: Mail) -> tuple[Encoded | None, Encoded | None]:
+        return self._encoded_body(mail.text), self._encoded_body(mail.html)
+
+    def _encoded_body(self, text: str | None) -> Encoded | None:
+        if text is None:
+            return None
+        for body in self._bodies.values():
+            # The very text that was rendered, and not one that was made of it since.
+            if body.text is text:
+                return body.recurring.encoded(body.parts)
+        return text_body(text)
+
+
+def _read_ahead(
+    literal: Mapping[str, object], params: Mapping[str, object]
+) -> tuple[dict[str, object], list[tuple[str, fields.Reader]]]:
+    """What is read once for all, and the readers that are left. A mistake is left, to be told in its turn."""
+    kept: dict[str, object] = {}
+    left: list[tuple[str, fields.Reader]] = []
+    for field, (reader, names) in READERS.items():
+        if all(name in literal or name not in params for name in names):
+            try:
+                kept[field] = reader(literal)
+                continue
+            except (FlowpostError, KeyError):
+                pass
+        left.append((field, reader))
+    return kept, left
 
 
 def _may_fetch(attachments: object) -> bool:

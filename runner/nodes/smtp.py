@@ -94,7 +94,7 @@ class Smtp(NodeType):
 
     async def _mail(self, ctx: Context, credential: SmtpCredential) -> Mail:
         draft = self.draft
-        sender = sender_of(draft, credential)
+        sender = sender_of(draft.sender, credential)
         if draft.html is not None and self.inline_css:
             draft = replace(draft, html=await asyncio.to_thread(inline_css, draft.html))
 
@@ -103,12 +103,12 @@ class Smtp(NodeType):
             return fetched.data, fetched.content_type, fetched.filename
 
         mail = addressed(draft, sender, ctx.settings.delivery, ctx.key, ctx.started)
-        return replace(mail, attachments=await sources.load(draft.attachments, ctx.root, fetch))
+        return mail._replace(attachments=await sources.load(draft.attachments, ctx.root, fetch))
 
 
-def sender_of(draft: Draft, credential: SmtpCredential) -> Address:
+def sender_of(given: Address | None, credential: SmtpCredential) -> Address:
     """Who a message is from: the node's ``from`` or the credential's own; AddressError when it may not be."""
-    sender = draft.sender or default_sender(credential)
+    sender = given or default_sender(credential)
     check_sender(sender, credential)
     return sender
 

@@ -55,6 +55,31 @@ class Template:
         except Exception as error:
             raise self._explained(error, scope) from error
 
+    def parts(self, scope: Mapping[str, object]) -> list[str]:
+        """What ``render`` joins to a text; only for a template that has ``texts``. Raises as ``render`` does."""
+        from runner.template.output import gather
+
+        if self._root is None:
+            self._prepare(scope)
+        try:
+            return gather(self._root(self._start(scope)), self.limit)
+        except Exception as error:
+            raise self._explained(error, scope) from error
+
+    def texts(self) -> frozenset[str] | None:
+        """The author's texts among ``parts``, the same objects in every render; None for a template whose value
+        is made of its parts in another way than by joining them.
+        """
+        from runner.errors import TemplateError
+        from runner.template.budget import Refused
+        from runner.template.finish import is_joined, texts
+
+        try:
+            return texts(self.unit) if is_joined(self.unit, self._after) else None
+        except (Refused, TemplateError):
+            # too complex for code: ``render`` says so
+            return None
+
     def _prepare(self, scope: Mapping[str, object]) -> None:
         from runner.template.finish import finisher, starter
 

@@ -86,6 +86,12 @@ class Unit:
         return self.code["root"]
 
     @property
+    def environment(self) -> Sandbox:
+        """What the code was generated for."""
+        found: Sandbox = self.code["flowpost_environment"]
+        return found
+
+    @property
     def blocks(self) -> dict[str, Any]:
         """The blocks of the text, by name."""
         found: dict[str, Any] = self.code["blocks"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import CodeType
 from typing import Any
 
 from jinja2 import nodes
@@ -27,12 +28,49 @@ def is_native(kind: Kind, tree: nodes.Template) -> bool:
 
 def starter(unit: Unit) -> Callable[[Mapping[str, object]], Scope]:
     """The function that makes a render's context."""
+    environment, name, blocks = unit.environment, unit.name, unit.blocks
+    new = Scope.__new__
 
     def start(scope: Mapping[str, object]) -> Scope:
         begin()
-        return Scope(unit, {**GLOBALS, **scope})
+        context = new(Scope)
+        # what the constructor does, at once
+        context.__dict__ = {
+            "parent": {**GLOBALS, **scope},
+            "vars": {},
+            "environment": environment,
+            "exported_vars": set(),
+            "name": name,
+            "blocks": {block: [code] for block, code in blocks.items()} if blocks else {},
+            "unit": unit,
+        }
+        return context
 
     return start
+
+
+def texts(unit: Unit) -> frozenset[str]:
+    """The author's texts in a template and the files it names: what its parts are made of beside values."""
+    found: set[str] = set()
+    todo = [unit]
+    seen: set[int] = set()
+    while todo:
+        one = todo.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            todo.extend(other for other in one.library.values() if other is not None)
+            found.update(_constants(one.root_render_func.__code__))
+            for block in one.blocks.values():
+                found.update(_constants(block.__code__))
+    return frozenset(found)
+
+
+def _constants(code: CodeType) -> Iterator[str]:
+    for value in code.co_consts:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, CodeType):
+            yield from _constants(value)
 
 
 def finisher(unit: Unit, after: Callable[[str], str] | None) -> Callable[[Iterable[Any], int], Any]:
@@ -46,6 +84,11 @@ def finisher(unit: Unit, after: Callable[[str], str] | None) -> Callable[[Iterab
     if after is not None:
         return lambda parts, limit: within(_followed(after, collect(parts, limit)), limit)
     return collect
+
+
+def is_joined(unit: Unit, after: Callable[[str], str] | None) -> bool:
+    """Whether the field's value is its parts and nothing but them."""
+    return finisher(unit, after) is collect
 
 
 def _followed(after: Callable[[str], str], text: str) -> str:

@@ -8,11 +8,11 @@ that a value could forge.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from functools import lru_cache
+from itertools import chain, islice
 from typing import Any
 
 from jinja2.runtime import Undefined
-from markupsafe import escape
 
 from runner.model import Fixed, Given, Pieces
 from runner.template.budget import Refused, spend, spend_text
@@ -25,6 +25,7 @@ from runner.template.values import Html, describe, plain, to_html, to_text
 _AT_ONCE = 256
 _MOST_CONCATENATED = 20_000_000
 _MOST_PIECES = 10_000
+_FEW = 64
 
 
 class Mixed:
@@ -44,7 +45,14 @@ def text_out(value: Any) -> str:
 def html_out(value: Any) -> str:
     """A value in HTML."""
     if type(value) is str and len(value) < 4096:
-        return escape(value)
+        # markupsafe's replacements, without an object of its class for a text that is joined at once
+        return (
+            value.replace("&", "&amp;")
+            .replace("<", "&lt;")
+            .replace(">", "&gt;")
+            .replace("'", "&#39;")
+            .replace('"', "&#34;")
+        )
     return to_html(value)
 
 
@@ -99,24 +107,30 @@ def _mixed(parts: Iterable[Any]) -> Mixed:
     return Mixed(tuple(flat))
 
 
-def collect(parts: Iterable[str], limit: int) -> str:
-    """The parts as one text, of at most ``limit`` characters; raises Refused as soon as there are more."""
+def gather(parts: Iterable[str], limit: int) -> list[str]:
+    """The parts, of at most ``limit`` characters in all; raises Refused as soon as there are more.
+
+    The first of them are as they came; the many that may follow are joined in groups.
+    """
     stream = iter(parts)
-    some = list(islice(stream, _AT_ONCE))
-    size = sum(map(len, some))
+    texts = list(islice(stream, _AT_ONCE))
+    size = sum(map(len, texts))
     if size > limit:
         raise _too_long(limit)
-    text = "".join(some)
-    if len(some) < _AT_ONCE:
-        return text
-    texts = [text]
+    if len(texts) < _AT_ONCE:
+        return texts
     while some := list(islice(stream, _AT_ONCE)):
         spend(len(some))
         size += sum(map(len, some))
         if size > limit:
             raise _too_long(limit)
         texts.append("".join(some))
-    return "".join(texts)
+    return texts
+
+
+def collect(parts: Iterable[str], limit: int) -> str:
+    """The parts as one text, of at most ``limit`` characters; raises Refused as soon as there are more."""
+    return "".join(gather(parts, limit))
 
 
 def _too_long(limit: int) -> Refused:
@@ -135,7 +149,15 @@ def _html_concat(parts: Iterable[str]) -> str:
     return Html(_text_concat(parts))
 
 
-def _flat(parts: Iterable[Any]) -> Iterator[Any]:
+def _flat(parts: Iterable[Any]) -> Iterable[Any]:
+    stream = iter(parts)
+    found = list(islice(stream, _FEW))
+    if len(found) < _FEW and Mixed not in map(type, found):
+        return found
+    return _flattened(chain(found, stream))
+
+
+def _flattened(parts: Iterable[Any]) -> Iterator[Any]:
     count = 0
     for part in parts:
         for one in part.parts if type(part) is Mixed else (part,):
@@ -148,20 +170,28 @@ def _flat(parts: Iterable[Any]) -> Iterator[Any]:
 def address(parts: Iterable[Any], limit: int) -> Pieces:
     """The parts of an address field; neighbouring texts of the author are one piece."""
     pieces: list[Fixed | Given] = []
+    author = ""
     size = 0
     for part in _flat(parts):
-        text = part if isinstance(part, str) else part.value if isinstance(part.value, str) else ""
-        size += len(text)
+        if type(part) is Given:
+            if author:
+                pieces.append(_fixed(author))
+                author = ""
+            pieces.append(part)
+            size += len(part.value) if isinstance(part.value, str) else 0
+        else:
+            author += part
+            size += len(part)
         if size > limit:
             raise _too_long(limit)
-        if isinstance(part, Given):
-            pieces.append(part)
-        elif part:
-            if pieces and isinstance(last := pieces[-1], Fixed):
-                pieces[-1] = Fixed(last.text + part)
-            else:
-                pieces.append(Fixed(part))
+    if author:
+        pieces.append(_fixed(author))
     return tuple(pieces)
+
+
+@lru_cache(maxsize=256)
+def _fixed(text: str) -> Fixed:
+    return Fixed(text)
 
 
 def url(parts: Iterable[Any], limit: int) -> str:

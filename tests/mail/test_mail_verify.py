@@ -119,7 +119,7 @@ def test_a_line_has_at_most_998_octets(length: int, before: int) -> None:
 
 
 def test_what_compose_writes_passes() -> None:
-    for meant in (FULL, mail(), mail(to=(), bcc=(BOB,)), mail(html="<p>"), replace(FULL, redirect_to=SENDER)):
+    for meant in (FULL, mail(), mail(to=(), bcc=(BOB,)), mail(html="<p>"), FULL._replace(redirect_to=SENDER)):
         composed = compose(meant)
 
         verify(composed.envelope, composed.data, meant)
