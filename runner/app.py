@@ -103,6 +103,7 @@ class App:
         from runner.serve.metrics import Metrics
         from runner.serve.narrate import Narrator
         from runner.serve.service import Service
+        from runner.smtp.pool import Sender
         from runner.web.server import bind
 
         settings, metrics = self.settings, Metrics()
@@ -119,6 +120,9 @@ class App:
                 ) as engine,
             ):
 
+                sender = context.sender
+                assert isinstance(sender, Sender)
+
                 def use(changed: Settings) -> None:
                     guard.follow(changed.network_allow)
                     engine.use(replace(context, settings=changed))
@@ -130,6 +134,7 @@ class App:
                     metrics=metrics,
                     listener=listener,
                     use=use,
+                    hurry=sender.hurry,
                     drain=drain,
                 )
             catalog.close()

@@ -48,6 +48,7 @@ class Service:
     metrics: Metrics
     listener: socket.socket
     use: Use
+    hurry: Callable[[], None]
     drain: float = DRAIN
 
     def __post_init__(self) -> None:
@@ -169,6 +170,7 @@ class Service:
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(draining), HURRY)
         if not draining.done():
+            self.hurry()
             draining.cancel()
             with suppress(asyncio.CancelledError):
                 await draining
