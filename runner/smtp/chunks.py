@@ -138,6 +138,9 @@ class ChunkConveyor(Conveyor):
     def first(self) -> Job:
         """The letter at the head is the one that replies are for from now on."""
         job = self.flying[0]
+        if not job.handed_over:
+            # Nothing else is on the connection that could be broken to take this one back.
+            job.session = self.session
         patience = 0.0 if job.handed_over else len(job.letter.plain) / SLOWEST
         self.wire.watch(self.session.deadline() + patience)
         return job
@@ -233,6 +236,7 @@ class ChunkConveyor(Conveyor):
         self.flying.clear()
         unsent = letters[-1] if letters and self.wire.unsent else None
         for job in letters:
+            job.session = None
             error = self.refused(job) if job.replies else None
             if job is unsent or error is not None:
                 job.handed_over = False
