@@ -211,14 +211,14 @@ def _format(place: tuple[str | int, ...], current: Mapping[str, Any]) -> Iterato
 def _reference(
     schema: Mapping[str, Any], place: tuple[str | int, ...], current: Mapping[str, Any]
 ) -> Iterator[SchemaFinding]:
-    from referencing.exceptions import Unresolvable
-    from referencing.jsonschema import DRAFT202012
-
-    from runner.schema.body import registry
-
     for keyword in ("$ref", "$dynamicRef"):
         if keyword not in current:
             continue
+        from referencing.exceptions import Unresolvable
+        from referencing.jsonschema import DRAFT202012
+
+        from runner.schema.body import registry
+
         reference = current[keyword]
         resource = DRAFT202012.create_resource(schema)
         base = str(schema.get("$id", ""))

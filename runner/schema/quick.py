@@ -27,7 +27,9 @@ def quick(schema: object) -> Test | None:
     required = schema.get("required", [])
     properties = schema.get("properties", {})
     extra = schema.get("additionalProperties", True)
-    if not isinstance(required, list) or not isinstance(properties, Mapping) or not isinstance(extra, bool):
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        return None
+    if not isinstance(properties, Mapping) or not isinstance(extra, bool):
         return None
     tests: list[tuple[str, Test]] = []
     for name, part in properties.items():
