@@ -7,9 +7,18 @@ from collections.abc import Iterator, Sequence
 import click
 
 from runner.cli.boundary import printable
-from runner.ledger.estimate import estimate_text
 from runner.plan.result import Against, BadRows, Changed, CredentialPlan, First, NodePlan, Plan
-from runner.plan.told import changes, counted, delivery, headline, numbers, plural, unforeseen
+from runner.plan.told import (
+    changes,
+    counted,
+    delivery,
+    headline,
+    numbers,
+    plural,
+    row_of,
+    unforeseen,
+    why_unknown,
+)
 
 EXCERPT = 8
 """Lines of the first message's text that are shown."""
@@ -61,8 +70,7 @@ def _credentials(credentials: Sequence[CredentialPlan]) -> Iterator[str]:
         return
     rows = [("credential", "messages", "recipients", "time")]
     for one in credentials:
-        time = "not known" if one.rates is None else estimate_text(one.messages, one.rates)
-        rows.append((one.name, f"{one.messages:,}", f"{one.recipients:,}", time))
+        rows.append((one.name, *row_of(one)))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for number, row in enumerate(rows):
         line = f"  {row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}"
@@ -72,7 +80,7 @@ def _credentials(credentials: Sequence[CredentialPlan]) -> Iterator[str]:
             yield f"  {click.style('error:', fg='red')} {printable(one.wrong)}"
         elif one.note:
             yield f"  {click.style('note:', fg='yellow')} rates and default sender of {one.name} are not known here"
-            yield f"        {printable(one.note)}"
+            yield f"        {printable(why_unknown(one))}"
     yield ""
 
 

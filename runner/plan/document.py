@@ -44,6 +44,7 @@ def _credential(credential: CredentialPlan) -> dict[str, object]:
         "name": credential.name,
         "messages": credential.messages,
         "recipients": credential.recipients,
+        "unforeseen": credential.unforeseen,
         "rates": None if rates is None else [rate_text(rate) for rate in rates],
         "seconds": credential.seconds,
         "time": None if rates is None else estimate_text(credential.messages, rates),

@@ -68,7 +68,7 @@ class Gatherer:
                 # So that Ctrl-C is heard: nothing else in here ever waits.
                 await asyncio.sleep(0)
         self._find_repeated()
-        self._price()
+        await self._price()
         return self.plan
 
     async def _entry(self, entry: Entry) -> None:
@@ -127,7 +127,9 @@ class Gatherer:
             return
         node.unforeseen += 1
         if each.credential is not None:
-            self._credential(each.credential).messages += 1
+            credential = self._credential(each.credential)
+            credential.messages += 1
+            credential.unforeseen += 1
 
     def _node(self, name: str, credential: str | None) -> NodePlan:
         return self.plan.nodes.setdefault(name, NodePlan(name, credential))
@@ -135,17 +137,20 @@ class Gatherer:
     def _credential(self, name: str) -> CredentialPlan:
         return self.plan.credentials.setdefault(name, CredentialPlan(name))
 
-    def _price(self) -> None:
-        """Rates of the credentials that were opened; why, where one was not."""
+    async def _price(self) -> None:
+        """Rates of the credentials; why they are not known, where one cannot be opened."""
+        wallet = self.wallet
         for name, found in self.plan.credentials.items():
-            if name in self.wallet.known:
-                found.rates = self.wallet.known[name].rates
-            elif name in self.wallet.wrong:
-                found.rates, found.wrong = None, self.wallet.wrong[name].message
-            elif name in self.wallet.closed:
-                found.rates, found.note = None, self.wallet.closed[name].message
+            # One that only unforeseen messages use was not asked for yet.
+            await wallet.smtp(name)
+            if name in wallet.known:
+                found.rates = wallet.known[name].rates
+                continue
+            found.rates = None
+            if name in wallet.wrong:
+                found.wrong = wallet.wrong[name].message
             else:
-                found.rates, found.note = None, "it is not known before the run"
+                found.note = wallet.closed[name].message
 
     def _note_key(self, entry: Entry) -> FlowpostError | None:
         """Remember the row's key; the error of a row that has none."""

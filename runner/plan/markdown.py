@@ -6,9 +6,18 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 
-from runner.ledger.estimate import estimate_text
 from runner.plan.result import BadRows, Changed, NodePlan, Plan
-from runner.plan.told import changes, counted, delivery, headline, numbers, plural, unforeseen
+from runner.plan.told import (
+    changes,
+    counted,
+    delivery,
+    headline,
+    numbers,
+    plural,
+    row_of,
+    unforeseen,
+    why_unknown,
+)
 
 MAX_CHARACTERS = 60_000
 """What a comment holds, with some room."""
@@ -38,7 +47,7 @@ def _blocks(plan: Plan) -> Iterator[str]:
     if plan.credentials:
         yield _table(plan)
     for credential in plan.credentials.values():
-        why = credential.wrong or credential.note
+        why = why_unknown(credential)
         if why:
             yield f"> rates and default sender of {code(credential.name)} are not known: {_escaped(why)}"
     for node in plan.nodes.values():
@@ -58,8 +67,7 @@ def _blocks(plan: Plan) -> Iterator[str]:
 def _table(plan: Plan) -> str:
     lines = ["| credential | messages | recipients | time |", "|---|--:|--:|---|"]
     for one in plan.credentials.values():
-        time = "not known" if one.rates is None else estimate_text(one.messages, one.rates)
-        lines.append(f"| {code(one.name)} | {one.messages:,} | {one.recipients:,} | {time} |")
+        lines.append(f"| {code(one.name)} | {' | '.join(row_of(one))} |")
     return "\n".join(lines)
 
 

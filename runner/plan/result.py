@@ -85,11 +85,16 @@ class NodePlan:
 
 @dataclass(slots=True)
 class CredentialPlan:
-    """What goes through one credential. ``rates`` None means that they are not known, and ``note`` says why."""
+    """What goes through one credential.
+
+    ``recipients`` are without those of the ``unforeseen`` messages. ``rates`` None means that they are not known;
+    ``note`` says why, or ``wrong`` when that must be mended.
+    """
 
     name: str
     messages: int = 0
     recipients: int = 0
+    unforeseen: int = 0
     rates: tuple[Rate, ...] | None = ()
     note: str | None = None
     wrong: str | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from runner.plan.result import Against, NodePlan, Plan
+from runner.ledger.estimate import estimate_text
+from runner.plan.result import Against, CredentialPlan, NodePlan, Plan
 
 MAX_RANGES = 8
 
@@ -58,10 +59,26 @@ def delivery(plan: Plan) -> str:
         return f"delivery mode redirect: all of it goes to {plan.delivery.to}, whoever it is for"
     if mode == "allowlist":
         allow = ", ".join(plan.delivery.allow) or "nobody"
-        return f"delivery mode allowlist: only {allow}; {plural(plan.refused.count, 'message')} refused"
+        refused = f"; {plural(plan.refused.count, 'message')} refused" if plan.refused.count else ""
+        return f"delivery mode allowlist: only {allow} may be mailed{refused}"
     if mode == "capture":
         return "delivery mode capture: nothing leaves this machine"
     return ""
+
+
+def row_of(credential: CredentialPlan) -> tuple[str, str, str]:
+    """Messages, recipients and time of a credential."""
+    rates = credential.rates
+    recipients = f"{credential.recipients:,}" if credential.recipients or not credential.unforeseen else ""
+    if credential.unforeseen:
+        recipients = f"{recipients} + ?".removeprefix(" + ")
+    time = "not known" if rates is None else estimate_text(credential.messages, rates)
+    return f"{credential.messages:,}", recipients, time
+
+
+def why_unknown(credential: CredentialPlan) -> str:
+    """Why rates and default sender are not known, in a few words; empty when they are."""
+    return credential.wrong or (credential.note or "").partition("; ")[0]
 
 
 def unforeseen(node: NodePlan) -> Iterator[str]:

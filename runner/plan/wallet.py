@@ -32,20 +32,14 @@ class Wallet:
         """The credential, or a stand-in without a server and without rates."""
         if name in self.known:
             return self.known[name]
+        if name in self.closed or name in self.wrong:
+            return _stand_in(name)
         try:
             found = self.known[name] = await self.stored.smtp(name)
             return found
         except (SecretError, PortError) as error:
             (self.wrong if self._is_wrong(name, error) else self.closed)[name] = error
-        return SmtpCredential(
-            workspace="plan",
-            name=name,
-            fingerprint="",
-            host=NOBODY,
-            port=465,
-            encryption=Encryption.TLS,
-            default_from=f"sender@{NOBODY}",
-        )
+        return _stand_in(name)
 
     async def http(self, name: str) -> HttpCredential:
         """None is needed: no request is made."""
@@ -55,3 +49,15 @@ class Wallet:
         if isinstance(error, PortError):
             return True
         return any(finding.severity == "error" for finding in self.store.check(name, use_key=False))
+
+
+def _stand_in(name: str) -> SmtpCredential:
+    return SmtpCredential(
+        workspace="plan",
+        name=name,
+        fingerprint="",
+        host=NOBODY,
+        port=465,
+        encryption=Encryption.TLS,
+        default_from=f"sender@{NOBODY}",
+    )

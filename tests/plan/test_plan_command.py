@@ -237,7 +237,26 @@ def test_what_needs_an_answer_is_counted_and_not_shown(space: Workspace) -> None
     greet, perhaps = answer.json["nodes"]
     assert (greet["messages"], greet["unforeseen"], greet["first"]) == (2, 2, None)
     assert (perhaps["messages"], perhaps["perhaps"]) == (0, 2)
-    assert answer.json["credentials"][0]["messages"] == 2
+    [credential] = answer.json["credentials"]
+    assert (credential["messages"], credential["unforeseen"], credential["rates"]) == (
+        2,
+        2,
+        ["10/s", "500/day"],
+    )
+
+
+def test_what_needs_an_answer_says_so_to_a_person(space: Workspace) -> None:
+    space.flow("welcome", HTTP)
+
+    answer = space.call("plan", "welcome", "--data", rows(space, "1", "2", header="id"))
+
+    assert answer.code == 0
+    assert "2 messages, and perhaps 2 more for 2 rows of rows.csv" in answer.out
+    assert (
+        'note: 2 messages of node "greet" cannot be shown before the run: it needs what http node "contact" answers'
+        in answer.out
+    )
+    assert 'whether node "perhaps" sends: it needs what http node "contact" answers' in answer.out
 
 
 def test_neither_database_nor_connection_is_opened(space: Workspace) -> None:
