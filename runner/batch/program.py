@@ -57,6 +57,7 @@ class Batch:
         self.letters = Letters.of(self.flow, settings, self.context.root, self.batch_id, self.time)
         self.context = replace(self.context, started=self.time)
         self.sums = Sums(self.tally, self.report, self.bodies, self.face)
+        self._clock = 0.0
         self.begun = False
         """Whether the batch stands in the ledger, so that the same command goes on with it."""
 
@@ -67,12 +68,12 @@ class Batch:
 
     async def run(self) -> Tally:
         """Raises Refused, UsageError for a batch that is not the one it was, and what stops it on the way."""
-        begun = time.monotonic()
+        self._clock = time.monotonic()
         try:
             with self._signals():
                 await (self._rehearse() if self.quiet else self._send())
         finally:
-            self.tally.seconds = time.monotonic() - begun
+            self.tally.seconds = time.monotonic() - self._clock
         return self.tally
 
     async def _rehearse(self) -> None:
@@ -96,8 +97,11 @@ class Batch:
                 self.tally.add("invalid", found.bad_rows)
                 return
             forecast = self._forecast(found, books)
+            asked = time.monotonic()
             if not self.face.agree(await self._with_rates(forecast)):
                 raise Refused
+            # Nobody wants to know how long they thought about it.
+            self._clock += time.monotonic() - asked
             checked = found.summary() if self.wishes.preflight and not found.bad_rows else None
             ours = await books.begin(found.total, found.end, checked)
             self.begun = True

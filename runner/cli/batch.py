@@ -144,6 +144,7 @@ def _batch(
     face = make_face(sys.stderr, yes=yes, dry_run=wishes.dry_run)
     report = Report(report_path)
     stopped: FlowpostError | None = None
+    begun = False
     with open_rows(data, format=data_format, spool=_spool(app, data, dry_run=wishes.dry_run)) as file:
         if wishes.key is not None and file.columns and wishes.key not in file.columns:
             raise UsageError(
@@ -152,7 +153,7 @@ def _batch(
             )
 
         async def run() -> tuple[Tally, bool]:
-            nonlocal stopped
+            nonlocal begun, stopped
             async with app.batch(flow, file, wishes, face, report) as batch:
                 try:
                     await batch.run()
@@ -160,6 +161,8 @@ def _batch(
                     if not batch.begun:
                         raise
                     stopped = error
+                finally:
+                    begun = batch.begun
                 return batch.tally, batch.stop.interrupted
 
         try:
@@ -170,6 +173,9 @@ def _batch(
             return FAILED
         finally:
             report.close()
+    if interrupted and not begun:
+        click.echo("interrupted while the rows were looked at: nothing was sent", err=True)
+        return INTERRUPTED
     present(sys.stderr, tally, stopped, interrupted=interrupted, quiet=wishes.dry_run, resume=_resume())
     if form == "json":
         import json

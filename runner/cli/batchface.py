@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -89,9 +90,9 @@ class Lines:
         if self._dry_run or forecast.delivery == "capture":
             return True
         self._left = None if forecast.total is None else forecast.total - forecast.already
-        if self._left == 0 or self._yes:
-            return True
-        return self._ask()
+        agreed = self._left == 0 or self._yes or self._ask()
+        self._begun = time.monotonic()
+        return agreed
 
     def _ask(self) -> bool:
         from runner.errors import UsageError
@@ -153,7 +154,12 @@ class Bar(Lines):
             )
 
     def _ask(self) -> bool:
-        return click.confirm("send them now?", err=True, default=False)
+        # The loop does not run while somebody thinks, and so would not hear Ctrl-C.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return click.confirm("send them now?", err=True, default=False)
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def _show(self, what: str, total: int | None, done: int, note: str) -> None:
         if self._bar is None:
