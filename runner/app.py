@@ -119,7 +119,6 @@ class App:
                     context, node=node, listener=narrator, watcher=metrics, ended=narrator.run_ended
                 ) as engine,
             ):
-
                 sender = context.sender
                 assert isinstance(sender, Sender)
 
