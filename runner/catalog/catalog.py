@@ -17,8 +17,9 @@ from runner.catalog.entry import Entry, load_entry
 from runner.catalog.folder import Folder, Listing
 from runner.catalog.owners import Candidate, owners, settle
 from runner.catalog.settings import Reread
-from runner.diagnostic import Diagnostic, has_errors, tidy
-from runner.load import SETTINGS_FILE, LoadedFlow
+from runner.diagnostic import Diagnostic, Invalid, has_errors, tidy
+from runner.errors import ConfigurationError
+from runner.load import SETTINGS_FILE, LoadedFlow, load_again
 from runner.model import Flow, Settings
 from runner.watch import ABSENT, Marks
 from runner.watch.scan import scan
@@ -204,8 +205,9 @@ class Catalog:
             used, key = wanted.settings, _key(wanted.settings)
             entries, loads = self._load(listing, used)
             broken = self._broken(entries, old) if key != _key(old) else []
-            if broken:
-                findings += [_refused(path) for path in broken]
+            unfit = self._unfit(entries, used) if key != _key(old) else []
+            if broken or unfit:
+                findings += [_refused(path) for path in sorted({*broken, *unfit})]
                 findings += [finding for path in broken for finding in entries[path].findings]
                 used = old
                 entries, more = self._load(listing, used)
@@ -254,6 +256,19 @@ class Catalog:
             and all(entry.marks.get(file, mark) == mark for file, mark in was.marks.items())
         ]
 
+    def _unfit(self, entries: Entries, used: Settings) -> list[str]:
+        """Files whose last good version would go on being served, and is wrong under other settings."""
+        live = self._live
+        clashing = {finding.path for finding in live.findings if finding.code == "duplicate"}
+        held = [
+            loaded.flow
+            for path, loaded in self._served.items()
+            if (entry := entries.get(path)) is None
+            or entry.loaded is None
+            or (path in clashing and loaded.flow.name in live.stale)
+        ]
+        return sorted(flow.path for flow in held if not _loads(flow, used))
+
     def _credentials(self, used: Settings) -> frozenset[str]:
         now = credentials.credential_marks(self.root, used.secrets, self._marks)
         before, self._secrets = self._secrets, now
@@ -289,6 +304,14 @@ class Catalog:
 def _key(of: Settings) -> str:
     """What of the settings a flow's load depends on."""
     return json.dumps(settings.names(of.vars), sort_keys=True)
+
+
+def _loads(flow: Flow, used: Settings) -> bool:
+    try:
+        load_again(flow.path, flow.sources, used)
+    except (Invalid, ConfigurationError):
+        return False
+    return True
 
 
 def _refused(path: str) -> Diagnostic:

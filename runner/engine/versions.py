@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import OrderedDict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.diagnostic import Invalid
 from runner.errors import ConfigurationError
 from runner.ledger.database import Database, execute, first
-from runner.load import load_flow
+from runner.load import load_again
 from runner.model import Flow, Settings
 
 if TYPE_CHECKING:
@@ -63,25 +61,15 @@ class Versions:
         return flow
 
     def _rebuild(self, path: str, templates: str, sources: dict[str, str]) -> Flow:
-        from dataclasses import replace
-
-        with tempfile.TemporaryDirectory(prefix="flowpost-") as folder:
-            root = Path(folder)
-            (root / templates).mkdir(parents=True, exist_ok=True)
-            for name, text in sources.items():
-                target = (root / name).resolve()
-                if not target.is_relative_to(root.resolve()):
-                    raise ConfigurationError(f'the stored flow names a file outside the workspace: "{name}"')
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(text.encode("utf-8", "surrogateescape"))
-            try:
-                return load_flow(root, root / path, replace(self._settings, templates=templates))
-            except Invalid as exc:
-                found = exc.diagnostics[0].message if exc.diagnostics else "it has findings"
-                raise ConfigurationError(
-                    f'the version of the flow in "{path}" that the run began with no longer loads: {found}',
-                    hint="the settings it relied on, such as vars, have changed",
-                ) from exc
+        texts = {name: text.encode("utf-8", "surrogateescape") for name, text in sources.items()}
+        try:
+            return load_again(path, texts, self._settings, templates)
+        except Invalid as exc:
+            found = exc.diagnostics[0].message if exc.diagnostics else "it has findings"
+            raise ConfigurationError(
+                f'the version of the flow in "{path}" that the run began with no longer loads: {found}',
+                hint="the settings it relied on, such as vars, have changed",
+            ) from exc
 
     def _keep(self, flow: Flow) -> None:
         self._known[flow.digest, flow.path] = flow

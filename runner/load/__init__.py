@@ -7,6 +7,7 @@ them. Above this door nobody meets a YAML document, except to say where in one a
 
 from __future__ import annotations
 
+from runner.load.again import load_again
 from runner.load.flow import LoadedFlow, load_flow, read_flow
 from runner.load.flows import Loaded, load_flows
 from runner.load.settings import load_settings
@@ -17,6 +18,7 @@ __all__ = [
     "Loaded",
     "LoadedFlow",
     "find_workspace",
+    "load_again",
     "load_flow",
     "load_flows",
     "load_settings",

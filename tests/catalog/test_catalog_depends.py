@@ -242,3 +242,58 @@ def test_a_flow_and_the_new_name_that_it_reads_may_come_in_either_order(space: S
     space.write("flowpost.yaml", "vars: {brand: a, site: b}\n")
     catalog.reload(())
     assert (texts(catalog), catalog.stale) == ({"a": "2"}, frozenset())
+
+
+def test_settings_without_a_name_that_a_last_good_version_reads_are_refused_whole(space: Space) -> None:
+    space.write("flowpost.yaml", "vars: {brand: a}\n")
+    space.write("flows/a.yaml", USES.format("brand", "1"))
+    catalog = space.catalog()
+    space.write("flows/a.yaml", "nodes: 3\n")
+    catalog.reload(())
+    space.write("flowpost.yaml", "vars: {site: a}\n")
+
+    change = catalog.reload(())
+
+    assert not change.settings
+    assert catalog.settings.vars == {"brand": "a"}
+    assert (texts(catalog), catalog.stale) == ({"a": "1"}, {"a"})
+    assert (
+        'flowpost.yaml: "vars" lacks a name that flows/a.yaml reads, the settings from before stay'
+        in messages(catalog)
+    )
+
+    space.write("flows/a.yaml", USES.format("site", "2"))
+    catalog.reload(())
+
+    assert (catalog.settings.vars, texts(catalog)) == ({"site": "a"}, {"a": "2"})
+    assert (catalog.stale, catalog.findings) == (frozenset(), ())
+
+
+def test_a_last_good_version_that_fits_other_settings_does_not_hold_them_up(space: Space) -> None:
+    space.write("flowpost.yaml", "vars: {brand: a}\n")
+    space.write("templates/part.html", "<p><< vars.brand >></p>")
+    space.write("flows/a.yaml", flow(include="part.html"))
+    catalog = space.catalog()
+    space.write("flows/a.yaml", "nodes: 3\n")
+    space.write("flowpost.yaml", "vars: {brand: a, site: b}\n")
+
+    change = catalog.reload(())
+
+    assert set(change.settings) == {"vars"}
+    assert catalog.stale == {"a"}
+
+
+def test_the_last_good_version_of_a_flow_that_lost_its_name_is_held_to_other_settings(space: Space) -> None:
+    space.write("flowpost.yaml", "vars: {brand: a}\n")
+    space.write("flows/a.yaml", flow(name="one"))
+    space.write("flows/b.yaml", "name: two\n" + USES.format("brand", "1"))
+    catalog = space.catalog()
+    space.write("flows/b.yaml", flow("2", name="one"))
+    catalog.reload(())
+    assert catalog.stale == {"two"}
+    space.write("flowpost.yaml", "vars: {site: a}\n")
+
+    change = catalog.reload(())
+
+    assert not change.settings
+    assert texts(catalog) == {"one": "1", "two": "1"}
