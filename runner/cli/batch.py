@@ -139,6 +139,7 @@ def _batch(
     from runner.batch.wishes import Refused
     from runner.cli.batchface import make_face, present
     from runner.errors import FlowpostError, UsageError
+    from runner.loops import loop_factory
     from runner.rows import open_rows
 
     face = make_face(sys.stderr, yes=yes, dry_run=wishes.dry_run)
@@ -166,8 +167,8 @@ def _batch(
                 return batch.tally, batch.stop.interrupted
 
         try:
-            with face:
-                tally, interrupted = asyncio.run(run())
+            with face, asyncio.Runner(loop_factory=loop_factory()) as runner:
+                tally, interrupted = runner.run(run())
         except Refused:
             click.echo("nothing was sent", err=True)
             return FAILED
