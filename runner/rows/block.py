@@ -56,7 +56,7 @@ class Format(Protocol):
 def within(block: Block, mark: Mark, first: int, last: int) -> tuple[int, slice]:
     """The first number, and the part of the block's lists, that ``first`` to ``last`` mean."""
     begin = max(first - mark.number, 0)
-    return mark.number + begin, slice(begin, max(last - mark.number + 1, begin))
+    return mark.number + begin, slice(begin, last - mark.number + 1)
 
 
 def broken(name: str, line: int, what: str, hint: str | None = None) -> UsageError:

@@ -288,6 +288,32 @@ def test_reading_from_a_row_on_gives_what_reading_all_gives(
     assert list(file.rows(start, start + 9)) == everything[start - 1 : start + 9]
 
 
+@pytest.mark.parametrize("start", [1, 2_222, 8_990])
+def test_going_to_a_row_that_was_passed_reads_one_block_at_most(
+    large: tuple[RowFile, list[dict[str, str]]], start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, _ = large
+    list(file.rows())
+    offsets: list[int] = []
+    read = file._content.read
+    monkeypatch.setattr(
+        file._content, "read", lambda offset, octets: offsets.append(offset) or read(offset, octets)
+    )
+
+    assert next(file.rows(start, start)).number == start
+    assert len(offsets) <= 1
+
+
+@pytest.mark.parametrize(("start", "stop"), [(5, 4), (5_000, 3), (1, 0), (9_001, None)])
+def test_a_range_without_rows_is_empty(
+    large: tuple[RowFile, list[dict[str, str]]], start: int, stop: int | None
+) -> None:
+    file, _ = large
+    list(file.rows())
+
+    assert list(file.rows(start, stop)) == []
+
+
 def test_two_readings_at_once_do_not_disturb_each_other(large: tuple[RowFile, list[dict[str, str]]]) -> None:
     file, written = large
     pairs = list(zip(file.rows(1, 5_000), file.rows(3_001, 8_000), strict=True))
