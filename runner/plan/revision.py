@@ -27,9 +27,13 @@ MAX_TAKEN = 128 * 2**20
 """Octets of all files that are taken from the revision."""
 
 _KEPT = ("GIT_CONFIG", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
+_LINK = "120000"
 _SHALLOW = (
     "this clone is shallow: fetch the revision first, with git fetch --depth=1 origin NAME, or fetch-depth: 0 in"
     " actions/checkout"
+)
+_PARTIAL = (
+    "a partial clone leaves files out, and nothing is fetched for a plan: git fetch --refetch --no-filter"
 )
 
 
@@ -61,10 +65,17 @@ class Revision:
     def take(self, folders: Iterable[str], *, without: Iterable[str] = ()) -> None:
         """Put the files and folders of those names (relative to the workspace) below ``root``, where they were there.
 
-        ``without`` are names that are left out, secrets above all. UsageError when it is too much.
+        ``without`` are names that are left out, secrets above all. UsageError when it is too much, or not here.
         """
         wanted = [PurePosixPath(name).as_posix() for name in folders]
         left_out = tuple(PurePosixPath(name).as_posix() for name in without)
+        try:
+            self._take(wanted, left_out)
+        except _GitFailed as error:
+            told = error.told.splitlines()[-1][:200] if error.told else "it does not say why"
+            raise UsageError(f"git cannot read {self.name}: {told}", hint=_PARTIAL) from None
+
+    def _take(self, wanted: list[str], left_out: tuple[str, ...]) -> None:
         blobs = [blob for blob in self._listed(wanted) if not _within(blob.path, left_out)]
         if len(self._taken) + len(blobs) > MAX_FILES:
             raise UsageError(
@@ -108,7 +119,7 @@ class Revision:
             if len(head) != 3 or head[1] != "blob":
                 raise UsageError(
                     f"{self.name} names {blob.path}, which this clone does not hold",
-                    hint="a partial clone leaves files out: git fetch --refetch --filter=blob:limit=25m",
+                    hint=_PARTIAL,
                 )
             start = end + 1
             offset = start + int(head[2])
@@ -117,8 +128,14 @@ class Revision:
 
     def _write(self, blob: _Blob, content: bytes) -> None:
         target = self.root / blob.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if blob.mode != "120000":
+        # A tree that git did not make may hold a name twice, as a link and as a folder or file behind that link.
+        if not target.parent.resolve().is_relative_to(self.root) or os.path.lexists(target):
+            return
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            return
+        if blob.mode != _LINK:
             target.write_bytes(content)
             return
         # A link is kept as a link, so that it is judged as in the workspace; one that leads out is none here.

@@ -13,7 +13,7 @@ SERVER = {"host": "mail.example.com", "port": 465, "encryption": "tls"}
 LOGIN = {"type": "password", "username": "ann@example.com", "password": "correct horse"}
 
 
-def git(root: Path, *arguments: str) -> str:
+def git(root: Path, *arguments: str, given: str | None = None) -> str:
     """Call git in ``root`` as nobody in particular."""
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
@@ -27,7 +27,9 @@ def git(root: Path, *arguments: str) -> str:
     }
     command = ["git", "-c", "init.defaultBranch=main", *arguments]
     try:
-        done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=root, env=environ, input=given, capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         missing_tool("git", "install git")
     if done.returncode:

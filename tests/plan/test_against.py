@@ -322,6 +322,31 @@ def test_a_shallow_clone_says_how_to_fetch(space: Workspace, tmp_path: Path) -> 
     assert "this clone is shallow: fetch the revision first" in answer.err
 
 
+def test_a_partial_clone_fetches_nothing_and_says_so(space: Workspace, tmp_path: Path) -> None:
+    edit(space, "templates/hi.html", "Yours", "Bye")
+    commit(space.root)
+    git(space.root, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "-q", "--filter=blob:none", f"file://{space.root}", str(tmp_path / "clone"))
+    space.root = tmp_path / "clone"
+    space.write("rows.csv", "email,name\na@b.com,Ann\n")
+
+    answer = plan(space, against="HEAD~1")
+
+    assert answer.code == 2
+    assert "a partial clone leaves files out" in answer.err
+
+
+def test_a_workspace_that_did_not_exist_then(space: Workspace) -> None:
+    git(space.root, "checkout", "-q", "--orphan", "empty")
+    git(space.root, "rm", "-q", "-r", "--cached", ".")
+    git(space.root, "commit", "-q", "--allow-empty", "-m", "nothing")
+
+    answer = plan(space)
+
+    assert answer.code == 0
+    assert "the flow is new" in answer.out
+
+
 def test_outside_of_a_repository(workspace: Workspace, tmp_path: Path) -> None:
     workspace.flow("welcome", FLOW.replace("{file: templates/hi.html}", "x").replace("<<vars.brand>>", "us"))
     workspace.write("rows.csv", "email,name\na@b.com,Ann\n")
@@ -390,6 +415,28 @@ def test_a_link_in_the_revision_that_leads_out_is_left_out(space: Workspace) -> 
 
         assert sorted(path.name for path in (revision.root / "templates").iterdir()) == ["hi.html", "in"]
         assert (revision.root / "templates" / "in").read_text() == PAGE
+
+
+def test_a_tree_that_holds_a_name_twice_writes_nothing_outside(space: Workspace, tmp_path: Path) -> None:
+    """A link, and a folder of the same name: what lies in the folder must not go through the link."""
+    from runner.plan.revision import workspace_at
+
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    blob = git(space.root, "hash-object", "-w", "--stdin", given="evil")
+    link = git(space.root, "hash-object", "-w", "--stdin", given=str(outside))
+    up = git(space.root, "hash-object", "-w", "--stdin", given="../flows")
+    inner = git(space.root, "mktree", given=f"100644 blob {blob}\tx\n")
+    made = git(space.root, "mktree", given=f"120000 blob {link}\tout\n040000 tree {inner}\tout\n120000 blob {up}\tup\n040000 tree {inner}\tup\n")  # fmt: skip
+    root = git(space.root, "mktree", given=f"040000 tree {made}\ttemplates\n")
+    evil = git(space.root, "commit-tree", root, "-m", "evil")
+
+    with workspace_at(space.root, evil, os.environ) as revision:
+        revision.take(["."])
+
+        inside = {path.relative_to(revision.root).as_posix() for path in revision.root.rglob("*")}
+    assert list(outside.iterdir()) == []
+    assert "templates/out/x" in inside
 
 
 def test_a_revision_with_too_many_files_is_refused(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

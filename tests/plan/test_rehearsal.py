@@ -271,3 +271,27 @@ async def test_an_attachment_whose_url_is_none_fails(tmp_path: Path) -> None:
     found = await rehearsed(tmp_path, text, email="ann@example.com", name="Ann", url="file:///etc/passwd")
 
     assert isinstance(found.error, AttachmentError)
+
+
+SET = "\n  - {id: aside, set: {x: 1}}\n"
+HTML = MAIL.replace("body_format: text", "body_format: html\n      html_body: '<b><<trigger.body.name>></b>'")
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        pytest.param(MAIL, id="text"),
+        pytest.param(HTML, id="html"),
+        pytest.param(MAIL + "      attachments: [{content: <<trigger.body.name>>, filename: a.txt}]\n", id="attached"),
+        pytest.param(MAIL + "    when: << trigger.body.name != 'Bob' >>\n", id="when"),
+        pytest.param(MAIL + "    on_error: continue\n", id="goes on"),
+    ],
+)  # fmt: skip
+async def test_the_short_way_of_a_flow_of_one_message_comes_to_the_same(tmp_path: Path, node: str) -> None:
+    bodies = [{"email": "ann@example.com", "name": name} for name in ("Ann", "Zoë <b>", "Bob")]
+    bodies += [{"email": "nobody", "name": "x"}, {"email": "ann@example.com"}]
+    short, long = rehearsal(tmp_path, f"nodes:{node}"), rehearsal(tmp_path, f"nodes:{node}{SET}")
+
+    for body in bodies:
+        one, other = await short.rehearse(event(**body), "r1"), await long.rehearse(event(**body), "r1")
+        assert one == other
