@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from runner.credential import Encryption, HttpCredential, SmtpCredential
-from runner.engine.rehearse import STAND_IN, Rehearsal, Rehearsed, Unforeseen
+from runner.engine.offline import STAND_IN
+from runner.engine.rehearse import Rehearsal, Rehearsed, Unforeseen
 from runner.errors import (
     AddressError,
     AttachmentError,
