@@ -7,19 +7,18 @@ node that succeeded.
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from runner.batch.courier import MOST_WAITING, Watcher
 from runner.batch.feed import Feed, Item
+from runner.batch.later import Later
 from runner.batch.letters import EVENT, Bodies, row_id
 from runner.batch.stop import Stop
 from runner.batch.verdict import SERVER
+from runner.batch.watcher import Watcher
 from runner.engine.execute import Execution
 from runner.engine.leg import WHOLE, put_result
 from runner.engine.values import load_result
@@ -69,8 +68,7 @@ class Carrier:
 
     def __post_init__(self) -> None:
         self._awake = asyncio.Event()
-        self._later: list[tuple[float, int, Item]] = []
-        self._order = itertools.count()
+        self._later = Later()
         self._journals: dict[int, RowJournal] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -111,14 +109,11 @@ class Carrier:
         return self.feed.over and not len(self.feed) and not self._later
 
     def _take(self) -> Item | None:
-        if self._later and self._later[0][0] <= time.monotonic():
-            return heapq.heappop(self._later)[2]
-        return None if len(self._later) >= MOST_WAITING else self.feed.take()
+        return self._later.due(time.monotonic()) or (None if self._later.full else self.feed.take())
 
     async def _sleep(self) -> None:
         seconds = 1.0
-        if self._later:
-            left = self._later[0][0] - time.monotonic()
+        if (left := self._later.wait(time.monotonic())) is not None:
             if not self._tasks and left > 1.0:
                 self.watcher.waits(len(self._later), left, "for a later attempt")
             seconds = max(0.001, min(seconds, left))
@@ -152,7 +147,7 @@ class Carrier:
             run = await execution.run(self.flow, Event(type=EVENT, body=body, time=self.time), run_id)
         except Aside as aside:
             self._journals[number] = journal
-            heapq.heappush(self._later, (time.monotonic() + aside.seconds, next(self._order), item))
+            self._later.put(time.monotonic() + aside.seconds, item)
             return
         blocking = _blocking(run)
         if blocking is not None:

@@ -9,25 +9,24 @@ carry: they are what is unknown after a crash.
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 from runner.batch.feed import Feed, Item
+from runner.batch.later import Later
 from runner.batch.letters import Bodies, Letters
+from runner.batch.permits import Permits
 from runner.batch.stop import Stop
 from runner.batch.trouble import Trouble
 from runner.batch.verdict import Then, Verdict, after_error, after_outcome
+from runner.batch.watcher import Watcher
 from runner.credential import SmtpCredential
 from runner.errors import DeliveryUnknown, FlowpostError, Unavailable
 from runner.ledger.batches import Ours, Record, RowState
-from runner.ledger.postponed import Postponed
 from runner.ledger.writer import Writer
 from runner.model import Envelope, Outcome
 from runner.nodes.prepared import Filled
@@ -35,8 +34,6 @@ from runner.smtp.job import Job
 from runner.smtp.pool import Sender
 from runner.smtp.transaction import Letter
 
-MOST_WAITING = 20_000
-"""Rows that wait for a later attempt at most; then no new ones are begun."""
 GROUP = 100
 """Rows that share a transaction at most."""
 WINDOW = 4
@@ -45,22 +42,12 @@ while the next ones are committed. What is open at a crash is unknown, so that i
 """
 SLICE = 8
 """Messages that are written before sessions get a turn."""
+LINGER = 0.02
+"""Seconds for which an outcome waits for others to share its commit."""
 REFRESH = 1.0
 """Seconds for which a credential is used as it was looked up."""
 LAST_WORDS = 10.0
 """Seconds for which outcomes are tried to be written to a database that is away."""
-
-
-class Watcher(Protocol):
-    """Told of each outcome, once it is on disk."""
-
-    def ended(self, item: Item, record: Record, message_ids: tuple[str, ...]) -> None:
-        """A row has its last word."""
-        ...
-
-    def waits(self, number: int, seconds: float, why: str) -> None:
-        """So many rows wait; the next one's turn comes in ``seconds``."""
-        ...
 
 
 @dataclass(eq=False, slots=True)
@@ -95,15 +82,20 @@ class Courier:
         self.trouble = Trouble.of(self.letters.retry)
         self._awake = asyncio.Event()
         self._ready: deque[Ready] = deque()
-        self._later: list[tuple[float, int, Item]] = []
-        self._order = itertools.count()
+        self._later = Later()
         self._flying: dict[int, Job] = {}
         self._ended: list[tuple[Item, Record, str | None]] = []
-        self._permits = 0
-        self._asking: set[asyncio.Task[None]] = set()
+        self._permits = Permits(
+            self.turn,
+            self.wake,
+            lambda seconds: self.watcher.waits(len(self._ready), seconds, "for the rates"),
+            self.stop,
+        )
         self._looked = -REFRESH
         self._credential: SmtpCredential | None = None
         self._away: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._enough = 1
         self.unwritten: list[Record] = []
         """Rows that were sent while nothing could be written any more."""
 
@@ -117,13 +109,14 @@ class Courier:
         try:
             await self._work()
         finally:
-            for task in self._asking:
-                task.cancel()
-            await asyncio.gather(*self._asking, return_exceptions=True)
+            await self._permits.close()
 
     async def _work(self) -> None:
         while True:
             self._awake.clear()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             if self.feed.failure is not None:
                 self.stop.because(self.feed.failure)
             credential = await self._look_up()
@@ -201,6 +194,7 @@ class Courier:
             try:
                 self._credential = await self.credential()
                 self._looked = now
+                self._enough = max(1, self._window(self._credential) // 2)
             except FlowpostError as error:
                 self.stop.because(error)
         return self._credential
@@ -217,12 +211,9 @@ class Courier:
         for _ in range(SLICE):
             if len(self._ready) >= window:
                 return False
-            if self._later and self._later[0][0] <= now:
-                item = heapq.heappop(self._later)[2]
-            elif len(self._later) >= MOST_WAITING or (taken := self.feed.take()) is None:
+            item = self._later.due(now) or (None if self._later.full else self.feed.take())
+            if item is None:
                 return False
-            else:
-                item = taken
             self._fill(item, credential)
         return True
 
@@ -250,28 +241,9 @@ class Courier:
             # One message finds out whether the server is back.
             room = min(room, 1 - len(self._flying))
         room = min(max(room, 0), len(self._ready))
-        if not self.paced(credential):
-            return [self._ready.popleft() for _ in range(room)]
-        for _ in range(room - self._permits - len(self._asking)):
-            task = asyncio.create_task(self._ask(credential))
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
-        leaving = [self._ready.popleft() for _ in range(min(room, self._permits))]
-        self._permits -= len(leaving)
-        return leaving
-
-    async def _ask(self, credential: SmtpCredential) -> None:
-        """Wait for one turn at the rates."""
-        try:
-            await self.turn(credential)
-        except Postponed as later:
-            self.watcher.waits(len(self._ready), later.seconds, "for the rates")
-            await asyncio.sleep(min(later.seconds, 60.0))
-        except FlowpostError as error:
-            self.stop.because(error)
-        else:
-            self._permits += 1
-        self._awake.set()
+        if self.paced(credential):
+            room = self._permits.take(credential, room)
+        return [self._ready.popleft() for _ in range(room)]
 
     # -- sessions ------------------------------------------------------------------------------------
 
@@ -294,9 +266,19 @@ class Courier:
         self._flying[item.row.number] = job
         job.add_done_callback(partial(self._landed, ready, envelope))
 
+    def _gather(self) -> None:
+        """Wake the loop when a commit is worth its while: outcomes enough, or sessions about to run dry."""
+        if len(self._ended) >= self._enough or len(self._flying) <= self._enough // 2:
+            self._awake.set()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LINGER, self._awake.set)
+
     def _landed(self, ready: Ready, envelope: Envelope, job: asyncio.Future[Outcome]) -> None:
         self._flying.pop(ready.item.row.number, None)
-        self._awake.set()
+        self._judge(ready, envelope, job)
+        self._gather()
+
+    def _judge(self, ready: Ready, envelope: Envelope, job: asyncio.Future[Outcome]) -> None:
         if job.cancelled():
             # Stopped before the server had it.
             ready.item.attempts -= 1
@@ -387,7 +369,7 @@ class Courier:
     def _put_back(self, item: Item, delay: float) -> None:
         """The intent is taken back, and the row's turn comes again in ``delay`` seconds."""
         moment = time.monotonic() + delay if delay else 0.0
-        heapq.heappush(self._later, (moment, next(self._order), item))
+        self._later.put(moment, item)
         record = Record(item.row.number, RowState.PENDING, item.attempts, item.replies or None)
         self._ended.append((item, record, None))
 
@@ -402,13 +384,16 @@ class Courier:
 
     async def _sleep(self) -> None:
         now = time.monotonic()
-        moments = [self.trouble.until] if self.trouble.until > now else []
-        if self._later:
-            moments.append(max(self._later[0][0], now))
-            if not self._flying and self._later[0][0] - now > 1.0:
-                self.watcher.waits(len(self._later), self._later[0][0] - now, "for a later attempt")
-        # A credential that may have changed, a heartbeat that may have come late.
-        seconds = max(0.001, min([each - now for each in moments] + [1.0]))
+        # At least once a second: a credential may have changed, a heartbeat have come late.
+        waits = [1.0]
+        if self.trouble.until > now:
+            waits.append(self.trouble.until - now)
+        later = self._later.wait(now)
+        if later is not None:
+            waits.append(later)
+            if not self._flying and later > 1.0:
+                self.watcher.waits(len(self._later), later, "for a later attempt")
+        seconds = max(0.001, min(waits))
         try:
             async with asyncio.timeout(seconds):
                 await self._awake.wait()
