@@ -6,6 +6,7 @@ import binascii
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from runner.mail.verify import Known
 from runner.mail.words import LONGEST_LINE, repaired
 
 _CONTROLS = bytes(range(9)) + bytes(range(11, 13)) + bytes(range(14, 32)) + b"\x7f"
@@ -14,19 +15,23 @@ _LINE = 76
 
 
 class Encoded(NamedTuple):
-    """A body as it is written, in pieces to be joined, and the Content-Transfer-Encoding that says how.
+    """A body as it is written, and the Content-Transfer-Encoding that says how.
 
-    ``texts`` are the octets in which a boundary could occur: what is not encoded.
+    It is ``between`` with ``known`` lines between each two of them. ``texts`` are the octets in which a boundary
+    could occur: what is not encoded.
     """
 
     encoding: str
-    pieces: list[bytes]
+    between: list[bytes]
+    known: Sequence[Known] = ()
     texts: Sequence[bytes] = ()
 
     @property
     def data(self) -> bytes:
         """The whole."""
-        return b"".join(self.pieces)
+        return b"".join(
+            piece for pair in zip(self.between, (*self.known, b""), strict=True) for piece in pair
+        )
 
 
 def text_body(text: str) -> Encoded:
@@ -40,7 +45,7 @@ def text_body(text: str) -> Encoded:
     data = octets(text)
     if data.isascii():
         if is_clean(data):
-            return Encoded("7bit", [data], [data])
+            return Encoded("7bit", [data], texts=[data])
     elif is_mostly_high(high_octets(data), len(data)):
         return Encoded("base64", [base64_lines(data)])
     return Encoded("quoted-printable", [quoted_printable(data)])

@@ -79,22 +79,15 @@ def write(mail: Mail, bodies: Bodies, attach: Attach) -> Composed:
     check_limits(mail)
     own = _own_headers(mail)
     envelope = _envelope(mail)
-    head = [_date(mail.date), _lone_address("From", mail.sender)]
-    if mail.reply_to is not None:
-        head.append(_lone_address("Reply-To", mail.reply_to))
-    head.append(address_header("To", mail.to) if mail.to else "To: undisclosed-recipients:;\r\n")
-    if mail.cc:
-        head.append(address_header("Cc", mail.cc))
+    date = _date(mail.date)
+    reply_to = "" if mail.reply_to is None else _lone_address("Reply-To", mail.reply_to)
+    to = address_header("To", mail.to) if mail.to else "To: undisclosed-recipients:;\r\n"
+    cc = address_header("Cc", mail.cc) if mail.cc else ""
     forbid_line_ends(mail.subject, " in subject")
-    head.append(text_header("Subject", mail.subject, prose=True))
+    subject = text_header("Subject", mail.subject, prose=True)
     if _MESSAGE_ID.fullmatch(mail.message_id) is None:
         raise HeaderError(f"{shown(mail.message_id)} is not a Message-ID", hint="")
-    head.append(f"Message-ID: {mail.message_id}\r\n")
-    for name, value in own:
-        head.append(text_header(name, value))
-    for name, value in mail.headers:
-        head.append(text_header(name, value))
-    head.append("MIME-Version: 1.0\r\n")
+    more = "".join([text_header(name, value) for name, value in (*own, *mail.headers)])
     inline: list[Part] = []
     attached: list[Part] = []
     for item in mail.attachments:
@@ -102,12 +95,15 @@ def write(mail: Mail, bodies: Bodies, attach: Attach) -> Composed:
         (inline if shows else attached).append(attach(item, shows))
     seed = hashlib.sha256(mail.message_id.encode()).hexdigest()[:24]
     part = content(seed, *bodies(mail), inline, attached)
-    head.append(part.header)
-    head.append("\r\n")
-    pieces = ["".join(head).encode(), *part.body]
-    if not pieces[-1].endswith(b"\r\n"):
-        pieces.append(b"\r\n")
-    data, dotted = verified(envelope, pieces, mail)
+    head = (
+        f"{date}{_lone_address('From', mail.sender)}{reply_to}{to}{cc}{subject}"
+        f"Message-ID: {mail.message_id}\r\n{more}MIME-Version: 1.0\r\n{part.header}\r\n"
+    )
+    between = part.between.copy()
+    between[0] = head.encode() + between[0]
+    if not between[-1].endswith(b"\r\n"):
+        between[-1] += b"\r\n"
+    data, dotted = verified(envelope, between, part.known, mail)
     return Composed(envelope, data, dotted)
 
 
@@ -120,6 +116,8 @@ def _lone_address(name: str, address: Address) -> str:
 def _own_headers(mail: Mail) -> list[tuple[str, str]]:
     """Headers that parameters set; a custom header may not repeat one of them."""
     own: list[tuple[str, str]] = []
+    if not (mail.priority or mail.unsubscribe or mail.redirect_to or mail.headers):
+        return own
     if mail.priority is not None:
         own.extend(_PRIORITIES[mail.priority])
     if mail.unsubscribe is not None:
@@ -136,9 +134,12 @@ def _own_headers(mail: Mail) -> list[tuple[str, str]]:
 
 def _envelope(mail: Mail) -> Envelope:
     """Sender and recipients without doubles; every address is checked again, whoever made it."""
-    utf8 = _checked(mail.sender)
+    utf8 = _checked_again(mail.sender)
     if mail.reply_to is not None:
-        utf8 |= _checked(mail.reply_to)
+        utf8 |= _checked_again(mail.reply_to)
+    if len(mail.to) == 1 and not mail.cc and not mail.bcc and mail.redirect_to is None:
+        recipient = mail.to[0]
+        return Envelope(mail.sender.wire, (recipient.wire,), _checked(recipient) or utf8)
     recipients: dict[str, str] = {}
     for address in mail.recipients:
         utf8 |= _checked(address)
@@ -152,6 +153,12 @@ def _envelope(mail: Mail) -> Envelope:
         utf8 |= _checked(mail.redirect_to)
         return Envelope(mail.sender.wire, (mail.redirect_to.wire,), utf8)
     return Envelope(mail.sender.wire, tuple(recipients.values()), utf8)
+
+
+@lru_cache(maxsize=256)
+def _checked_again(address: Address) -> bool:
+    """As ``_checked``, of an address that many messages share."""
+    return _checked(address)
 
 
 def _checked(address: Address) -> bool:
@@ -172,10 +179,19 @@ def _checked(address: Address) -> bool:
 
 def _date(moment: datetime) -> str:
     """The header of RFC 5322 3.3, in English whatever the locale."""
-    offset = moment.utcoffset()
-    if offset is None:
-        raise ValueError("a message's date needs a zone")
-    return _dated(moment.replace(microsecond=0), offset)
+    global _latest
+    known, text = _latest
+    if known is not moment:
+        offset = moment.utcoffset()
+        if offset is None:
+            raise ValueError("a message's date needs a zone")
+        text = _dated(moment.replace(microsecond=0), offset)
+        _latest = (moment, text)
+    return text
+
+
+_latest: tuple[datetime | None, str] = (None, "")
+"""The very moment of the last message, for the many that share one, and its header."""
 
 
 # One instant in two zones is one key without the offset.

@@ -14,9 +14,13 @@ def message_id(domain: str, *parts: str) -> str:
     ``parts`` name the message (run, node, item), never a time or an attempt. AddressError when ``domain``
     is none.
     """
-    octets = [part.encode("utf-8", "surrogatepass") for part in parts]
     # The length keeps ("ab", "c") and ("a", "bc") apart.
-    digest = hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in octets]))
+    if "".join(parts).isascii():
+        octets = "".join([f"{len(part)}:{part}" for part in parts]).encode()
+    else:
+        encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+        octets = b"".join([b"%d:%b" % (len(part), part) for part in encoded])
+    digest = hashlib.sha256(octets)
     try:
         name = to_ascii(domain)
     except NotAnAddress as error:

@@ -22,16 +22,18 @@ def check_limits(mail: Mail) -> None:
     _check("recipients", len(mail.to) + len(mail.cc) + len(mail.bcc), MAX_RECIPIENTS)
     _check("characters in the subject", len(mail.subject), MAX_SUBJECT)
     _check("custom headers", len(mail.headers), MAX_HEADERS)
-    _check_body("text", mail.text)
-    _check_body("HTML", mail.html)
+    if mail.text is not None:
+        _check_body("text", mail.text)
+    if mail.html is not None:
+        _check_body("HTML", mail.html)
     if mail.attachments:
         octets = sum(len(attachment.data) for attachment in mail.attachments)
         _check("bytes of attachments", octets, MAX_ATTACHMENTS_BYTES)
 
 
-def _check_body(name: str, body: str | None) -> None:
+def _check_body(name: str, body: str) -> None:
     # A character is at most four octets: most bodies need no counting.
-    if body is not None and len(body) * 4 > MAX_BODY_BYTES:
+    if len(body) * 4 > MAX_BODY_BYTES:
         octets = len(body) if body.isascii() else len(body.encode("utf-8", "surrogatepass"))
         _check(f"bytes in the {name} body", octets, MAX_BODY_BYTES)
 

@@ -19,17 +19,16 @@ from typing import NamedTuple
 from runner.mail.attach import DEFAULT_TYPE, check_cid, clean_filename, read_content_type
 from runner.mail.body import Encoded, base64_lines, is_seven_bit, text_body
 from runner.mail.params import legacy_name, parameter
+from runner.mail.verify import Known
 from runner.model import Attachment
 
 
 class Part(NamedTuple):
-    """``header`` lines end in CRLF; ``body`` is to be joined, without a CRLF after its last line.
-
-    ``texts`` are the octets in which a boundary could occur: bodies that are not encoded.
-    """
+    """``header`` lines end in CRLF; the body is as in ``Encoded``, without a CRLF after its last line."""
 
     header: str
-    body: list[bytes]
+    between: list[bytes]
+    known: Sequence[Known]
     texts: Sequence[bytes]
 
 
@@ -42,12 +41,12 @@ def content(
     """
     part: Part | None = None
     if html is not None:
-        part = Part(_HEADERS["html", html.encoding], html.pieces, html.texts)
+        part = Part(_HEADERS["html", html.encoding], html.between, html.known, html.texts)
         if inline:
             part = _multipart("related", [part, *inline], f"{seed}.1", ';\r\n type="text/html"')
     if text is not None or part is None:
         text = text or text_body("")
-        plain = Part(_HEADERS["plain", text.encoding], text.pieces, text.texts)
+        plain = Part(_HEADERS["plain", text.encoding], text.between, text.known, text.texts)
         part = plain if part is None else _multipart("alternative", [plain, part], f"{seed}.2")
     return _multipart("mixed", [part, *attached], f"{seed}.3") if attached else part
 
@@ -69,14 +68,19 @@ def _multipart(subtype: str, parts: list[Part], seed: str, more: str = "") -> Pa
     while texts and _occurs(boundary.encode(), texts):
         turn += 1
         boundary = f"=_{seed}.{turn}"
-    body: list[bytes] = []
+    between: list[bytes] = [b""]
+    known: list[Known] = []
     begin = "--"
     for part in parts:
-        body.append(f"{begin}{boundary}\r\n{part.header}\r\n".encode())
-        body += part.body
+        # The last piece of one part and the first of the next are one, with the delimiter between them.
+        between[-1] += f"{begin}{boundary}\r\n{part.header}\r\n".encode() + part.between[0]
+        between += part.between[1:]
+        known += part.known
         begin = "\r\n--"
-    body.append(f"\r\n--{boundary}--".encode())
-    return Part(f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"{more}\r\n', body, texts)
+    between[-1] += f"\r\n--{boundary}--".encode()
+    return Part(
+        f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"{more}\r\n', between, known, texts
+    )
 
 
 def _occurs(boundary: bytes, texts: list[bytes]) -> bool:
@@ -111,4 +115,4 @@ def attachment(item: Attachment, shows: bool) -> Part:
     if item.cid is not None:
         lines.append(f"\r\nContent-ID: <{check_cid(item.cid)}>")
     lines.append("\r\n")
-    return Part("".join(lines), [data], texts)
+    return Part("".join(lines), [data], (), texts)

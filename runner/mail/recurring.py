@@ -49,7 +49,7 @@ class Recurring:
             ):
                 plain = [lines.plain for lines in kept if lines.plain]
                 marked = [lines for lines in plain if lines.marked]
-                return Encoded("7bit", _filled(data.split(_PLAIN_HOLE), plain), [data, *marked])
+                return Encoded("7bit", data.split(_PLAIN_HOLE), plain, [data, *marked])
         else:
             size, high = len(data) - 3 * len(kept), high_octets(data)
             for lines in kept:
@@ -58,14 +58,7 @@ class Recurring:
             if is_mostly_high(high, size):
                 return text_body("".join(parts))
         quoted = [lines.quoted for lines in kept]
-        return Encoded("quoted-printable", _filled(quoted_printable(data).split(_QUOTED_HOLE), quoted))
-
-
-def _filled(between: list[bytes], lines: list[Known]) -> list[bytes]:
-    pieces: list[bytes] = [between[0]]
-    for known, after in zip(lines, between[1:], strict=True):
-        pieces += (known, after)
-    return pieces
+        return Encoded("quoted-printable", quoted_printable(data).split(_QUOTED_HOLE), quoted)
 
 
 def has_lines(text: str) -> bool:

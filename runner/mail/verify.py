@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from runner.errors import FlowpostError
 from runner.mail.address import Address
@@ -24,7 +25,6 @@ _MAILBOX = re.compile(
 )
 _ENCODED = re.compile(rb"=\?utf-8\?([qb])\?([!->@-~]*)\?=(?: (?==\?)|\Z)")
 _BOUNDARY = re.compile(rb'multipart/[a-z]+; boundary="([^"]+)"')
-_LAST = ((b"Content-Type", b"Content-Transfer-Encoding"), (b"Content-Type",))
 _CRLF = b"\r\n"
 _MARK = b"=_"
 """How a boundary of ours begins; it cannot occur in quoted-printable or base64."""
@@ -63,39 +63,108 @@ def verify(envelope: Envelope, data: bytes, mail: Mail) -> None:
     Looks at line ends, line lengths, octets above 127, the names and order of all headers, every address, the
     subject and custom headers after decoding, the recipients, and the boundaries.
     """
-    verified(envelope, [data], mail)
+    verified(envelope, [data], [], mail)
 
 
-def verified(envelope: Envelope, pieces: Sequence[bytes], mail: Mail) -> tuple[bytes, bool]:
-    """The octets that ``pieces`` are together, looked at as ``verify`` does, and whether a line begins with a dot.
+def verified(
+    envelope: Envelope, between: Sequence[bytes], known: Sequence[Known], mail: Mail
+) -> tuple[bytes, bool]:
+    """The octets, looked at as ``verify`` does, and whether a line begins with a dot.
 
-    The first piece holds all headers. Lines that are ``Known`` are not looked through again.
+    They are ``between`` with ``known`` lines between each two of them, which are not looked through again. The
+    first of ``between`` holds all headers.
     """
-    known = [piece for piece in pieces if type(piece) is Known]
+    if known and (len(between) != len(known) + 1 or {*map(type, known)} != {Known}):
+        raise NotAsMeant("the composed message has lines that nobody knows")
     # For every line before, between and after them, known lines are no more than a line end.
-    fresh = b"".join([_CRLF if type(piece) is Known else piece for piece in pieces])
+    fresh = _CRLF.join(between)
     _check_lines(fresh, envelope.smtputf8)
     head, blank, body = fresh.partition(b"\r\n\r\n")
-    if not blank or len(head) + 4 > len(pieces[0]) or not body.isascii():
+    if not blank or len(head) + 4 > len(between[0]) or (envelope.smtputf8 and not body.isascii()):
         raise NotAsMeant("the composed message has no body, or one of more than 7 bits")
-    names, _, values = zip(
-        *[line.partition(b":") for line in head.replace(b"\r\n ", b" ").split(_CRLF)], strict=True
-    )
-    meant = _meant_names(mail)
-    size = len(meant)
-    if names[:size] != meant or names[size:] not in _LAST:
-        raise NotAsMeant("the composed message has other headers than were meant")
-    found = dict(zip(names, values, strict=True))
-    _check_addresses(found, mail)
-    _check_text("subject", found[b"Subject"], mail.subject)
-    for (name, text), value in zip(mail.headers, values[size - 1 - len(mail.headers) :], strict=False):
-        _check_text(name, value, text)
     _check_envelope(envelope, mail)
-    _check_boundary(values[size], body, known, mail)
+    _check_boundary(_check_head(head.replace(b"\r\n ", b" "), mail), body, known, mail)
     dotted = b"\n." in fresh
+    if not known:
+        return fresh, dotted
+    pieces = [b""] * (2 * len(known) + 1)
+    pieces[::2], pieces[1::2] = between, known
     for piece in known:
         dotted |= piece.dotted
     return b"".join(pieces), dotted
+
+
+def _check_head(head: bytes, mail: Mail) -> bytes:
+    """The Content-Type, after every header was found to be there, in its place, and as it was meant."""
+    unsubscribe, redirected = mail.unsubscribe, mail.redirect_to is not None
+    match = _pattern(
+        mail.reply_to is not None,
+        bool(mail.cc),
+        mail.priority,
+        None if unsubscribe is None else unsubscribe.one_click,
+        redirected,
+        bool(mail.headers),
+    ).fullmatch(head)
+    if match is None:
+        raise NotAsMeant("the composed message has other headers than were meant")
+    sender, reply_to, to, cc, subject, message_id, custom, content_type = match.groups(b"")
+    if message_id != mail.message_id.encode():
+        raise NotAsMeant("the composed message has another Message-ID than was meant")
+    if _senders.get(sender) is not mail.sender:
+        _check_field(sender, (mail.sender,))
+        if len(_senders) >= _MOST_SENDERS:
+            _senders.clear()
+        _senders[sender] = mail.sender
+    if mail.to:
+        _check_field(to, mail.to)
+    elif to != b" undisclosed-recipients:;":
+        raise NotAsMeant("the composed message has other addresses than were meant in its headers")
+    if mail.cc:
+        _check_field(cc, mail.cc)
+    if mail.reply_to is not None:
+        _check_field(reply_to, (mail.reply_to,))
+    _check_text("subject", subject, mail.subject)
+    if mail.headers:
+        fields = [line.partition(b":") for line in custom.split(_CRLF)[:-1]]
+        if [name for name, _, _ in fields] != [name.encode() for name, _ in mail.headers]:
+            raise NotAsMeant("the composed message has other headers than were meant")
+        for (name, text), (_, _, value) in zip(mail.headers, fields, strict=True):
+            _check_text(name, value, text)
+    return content_type
+
+
+@lru_cache(maxsize=256)
+def _pattern(
+    reply_to: bool, cc: bool, priority: str | None, one_click: bool | None, redirected: bool, custom: bool
+) -> re.Pattern[bytes]:
+    """The head of a message that has these headers, unfolded. An absent one leaves its group empty."""
+    own: list[bytes] = []
+    if priority is not None:
+        own.append(b"X-Priority")
+        if priority != "normal":
+            own += (b"X-MSMail-Priority", b"Importance")
+    if one_click is not None:
+        own.append(b"List-Unsubscribe")
+        if one_click:
+            own.append(b"List-Unsubscribe-Post")
+    if redirected:
+        own.append(b"X-Flowpost-Redirected-From")
+    return re.compile(
+        rb"Date:[^\r\n]*\r\nFrom:([^\r\n]*)\r\n"
+        + (rb"Reply-To:([^\r\n]*)\r\n" if reply_to else rb"()")
+        + rb"To:([^\r\n]*)\r\n"
+        + (rb"Cc:([^\r\n]*)\r\n" if cc else rb"()")
+        + rb"Subject:([^\r\n]*)\r\nMessage-ID: ([^\r\n]*)\r\n"
+        + b"".join(name + rb":[^\r\n]*\r\n" for name in own)
+        + (rb"((?:[^\r\n]+\r\n)*)" if custom else rb"()")
+        + rb"MIME-Version: 1\.0\r\n"
+        + rb"Content-Type:([^\r\n]*)(?:\r\nContent-Transfer-Encoding:[^\r\n]*)?"
+    )
+
+
+_MOST_SENDERS = 256
+_senders: dict[bytes, Address] = {}
+"""Values of From that were looked at, each with the very address that it was found to be."""
 
 
 def _check_lines(data: bytes, utf8: bool) -> None:
@@ -118,41 +187,6 @@ def _check_lines(data: bytes, utf8: bool) -> None:
         raise NotAsMeant("the composed message has octets above 127 where none were declared")
 
 
-def _meant_names(mail: Mail) -> tuple[bytes, ...]:
-    names = [b"Date", b"From"]
-    if mail.reply_to is not None:
-        names.append(b"Reply-To")
-    names.append(b"To")
-    if mail.cc:
-        names.append(b"Cc")
-    names += (b"Subject", b"Message-ID")
-    if mail.priority is not None:
-        names.append(b"X-Priority")
-        if mail.priority != "normal":
-            names += (b"X-MSMail-Priority", b"Importance")
-    if mail.unsubscribe is not None:
-        names.append(b"List-Unsubscribe")
-        if mail.unsubscribe.one_click:
-            names.append(b"List-Unsubscribe-Post")
-    if mail.redirect_to is not None:
-        names.append(b"X-Flowpost-Redirected-From")
-    if mail.headers:
-        names += [name.encode() for name, _ in mail.headers]
-    return (*names, b"MIME-Version")
-
-
-def _check_addresses(values: dict[bytes, bytes], mail: Mail) -> None:
-    _check_field(values[b"From"], (mail.sender,))
-    if mail.to:
-        _check_field(values[b"To"], mail.to)
-    elif values[b"To"] != b" undisclosed-recipients:;":
-        raise NotAsMeant("the composed message has other addresses than were meant in its headers")
-    if mail.cc:
-        _check_field(values[b"Cc"], mail.cc)
-    if mail.reply_to is not None:
-        _check_field(values[b"Reply-To"], (mail.reply_to,))
-
-
 def _check_field(value: bytes, meant: tuple[Address, ...]) -> None:
     at = 1
     for address in meant:
@@ -168,6 +202,8 @@ def _check_field(value: bytes, meant: tuple[Address, ...]) -> None:
 
 def _check_text(name: str, value: bytes, meant: str) -> None:
     raw = value[1:]
+    if raw.isascii() and b"=?" not in raw and raw.decode("ascii") == meant:
+        return
     if b"=?" in raw:
         octets = b""
         at = 0
@@ -207,19 +243,14 @@ def _folded(wire: str) -> str:
     return f"{local}@{domain.lower()}"
 
 
-def _check_boundary(content_type: bytes, body: bytes, known: list[Known], mail: Mail) -> None:
-    shown = attached = 0
-    for item in mail.attachments:
-        if item.cid is not None and mail.html is not None:
-            shown += 1
-        else:
-            attached += 1
-    if attached:
-        parts = attached + 1
-    elif mail.html is not None and mail.text is not None:
-        parts = 2
-    else:
-        parts = shown + 1 if shown else 0
+def _check_boundary(content_type: bytes, body: bytes, known: Sequence[Known], mail: Mail) -> None:
+    parts = 2 if mail.html is not None and mail.text is not None else 0
+    if mail.attachments:
+        shown = 0 if mail.html is None else sum(item.cid is not None for item in mail.attachments)
+        if len(mail.attachments) > shown:
+            parts = len(mail.attachments) - shown + 1
+        elif not parts:
+            parts = shown + 1
     match = _BOUNDARY.match(content_type, 1)
     if match is None:
         right = not parts and content_type.startswith((b" text/plain;", b" text/html;"))

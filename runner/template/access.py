@@ -73,6 +73,15 @@ def attribute(obj: Any, name: str) -> Any:
     return Missing(None, obj, name)
 
 
+def inner(obj: Any, name: str, other: str) -> Any:
+    """``obj.name.other``, at once where both are keys."""
+    if type(obj) is dict:
+        found = obj.get(name)
+        if type(found) is dict and other in found:
+            return found[other]
+    return attribute(attribute(obj, name), other)
+
+
 def item(obj: Any, key: Any) -> Any:
     """``obj[key]``; else ``Missing``."""
     if type(obj) is dict and type(key) is str:

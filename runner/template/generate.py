@@ -30,6 +30,7 @@ _BINARY = {
 }
 _GUARDS: dict[str, Any] = {
     "attribute": access.attribute,
+    "inner_attribute": access.inner,
     "item": access.item,
     "slicing": access.slicing,
     "invoke": access.invoke,
@@ -206,8 +207,14 @@ class _Guarded(CodeGenerator):
         self.leave_frame(inner)
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:  # noqa: N802
+        outer = node.node
+        if isinstance(outer, nodes.Getattr):
+            self.write("inner_attribute(")
+            self.visit(outer.node, frame)
+            self.write(f", {outer.attr!r}, {node.attr!r})")
+            return
         self.write("attribute(")
-        self.visit(node.node, frame)
+        self.visit(outer, frame)
         self.write(f", {node.attr!r})")
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802

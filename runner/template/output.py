@@ -7,6 +7,7 @@ that a value could forge.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import chain, islice
@@ -26,6 +27,7 @@ _AT_ONCE = 256
 _MOST_CONCATENATED = 20_000_000
 _MOST_PIECES = 10_000
 _FEW = 64
+_MARKUP = re.compile("[&<>'\"]").search
 
 
 class Mixed:
@@ -45,6 +47,8 @@ def text_out(value: Any) -> str:
 def html_out(value: Any) -> str:
     """A value in HTML."""
     if type(value) is str and len(value) < 4096:
+        if _MARKUP(value) is None:
+            return value
         # markupsafe's replacements, without an object of its class for a text that is joined at once
         return (
             value.replace("&", "&amp;")

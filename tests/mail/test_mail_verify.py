@@ -12,7 +12,7 @@ from runner.errors import FlowpostError
 from runner.mail.address import Address
 from runner.mail.compose import compose
 from runner.mail.message import Unsubscribe
-from runner.mail.verify import NotAsMeant, verify
+from runner.mail.verify import Known, NotAsMeant, verified, verify
 from runner.model import Attachment
 
 FULL = mail(
@@ -123,3 +123,128 @@ def test_what_compose_writes_passes() -> None:
         composed = compose(meant)
 
         verify(composed.envelope, composed.data, meant)
+
+
+LINES = b"\r\none line\r\nanother line\r\n"
+
+
+def halves(data: bytes) -> list[bytes]:
+    """A message of one text, parted where known lines may stand."""
+    at = data.index(b"\r\n\r\n") + 4
+    return [data[:at] + b"before", b"after\r\n"]
+
+
+def test_known_lines_stand_between_what_is_looked_through() -> None:
+    meant = mail(text="x")
+    composed = compose(meant)
+
+    data, dotted = verified(composed.envelope, halves(composed.data), [Known(LINES)], meant)
+
+    assert data.endswith(b"\r\n\r\nbefore" + LINES + b"after\r\n")
+    assert dotted is False
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"",
+        b"one line\r\n",
+        b"\r\none line",
+        b"\r\na\nb\r\n",
+        b"\r\na\rb\r\n",
+        b"\r\na\0b\r\n",
+        b"\r\n\xc3\xa9\r\n",
+        b"\r\n" + b"x" * 999 + b"\r\n",
+    ],
+)
+def test_lines_that_may_not_leave_cannot_be_known(octets: bytes) -> None:
+    with pytest.raises(NotAsMeant):
+        Known(octets)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"a\r", b"b\r\n"),
+        (b"a\n", b"b\r\n"),
+        (b"a", b"\nb\r\n"),
+        (b"a", b"b"),
+        (b"a\0", b"b\r\n"),
+        (b"a", b"x" * 999 + b"\r\n"),
+        (b"\xc3\xa9", b"b\r\n"),
+    ],
+)
+def test_what_stands_beside_known_lines_is_looked_through(before: bytes, after: bytes) -> None:
+    meant = mail(text="x")
+    composed = compose(meant)
+    first, _ = halves(composed.data)
+
+    with pytest.raises(NotAsMeant):
+        verified(composed.envelope, [first + before, after], [Known(LINES)], meant)
+
+
+def test_octets_that_only_say_that_they_are_known_are_refused() -> None:
+    meant = mail(text="x")
+    composed = compose(meant)
+    forged: list[Known] = [LINES]  # type: ignore[list-item]
+
+    with pytest.raises(NotAsMeant):
+        verified(composed.envelope, halves(composed.data), forged, meant)
+    with pytest.raises(NotAsMeant):
+        verified(composed.envelope, [composed.data], [Known(LINES)], meant)
+
+
+@pytest.mark.parametrize("at", range(0, 400, 7))
+def test_known_lines_cannot_hide_a_header(at: int) -> None:
+    """Wherever in the head they stand: a header among them would never be read."""
+    meant = mail(text="x")
+    composed = compose(meant)
+    assert at < 400
+    head = composed.data.index(b"\r\n\r\n") + 2
+    cut = min(at, head)
+
+    with pytest.raises(NotAsMeant):
+        verified(
+            composed.envelope,
+            [composed.data[:cut], composed.data[cut:]],
+            [Known(b"\r\nBcc: evil@x.example\r\n")],
+            meant,
+        )
+
+
+def test_known_lines_that_hold_a_delimiter_are_counted() -> None:
+    meant = mail(html="<p>")
+    composed = compose(meant)
+    boundary = _boundary(composed.data)
+    at = composed.data.index(b"\r\n\r\nhi") + 4
+    between = [composed.data[:at], composed.data[at:]]
+
+    verified(composed.envelope, between, [Known(LINES)], meant)
+    with pytest.raises(NotAsMeant):
+        verified(composed.envelope, between, [Known(b"\r\n--" + boundary + b"\r\n")], meant)
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_known_lines_around_all_parts_are_refused(place: str) -> None:
+    meant = mail(html="<p>")
+    composed = compose(meant)
+    at = composed.data.index(b"\r\n\r\n") + 4 if place == "before" else len(composed.data)
+
+    with pytest.raises(NotAsMeant):
+        verified(composed.envelope, [composed.data[:at], composed.data[at:]], [Known(LINES)], meant)
+
+
+def test_a_line_that_begins_with_a_dot_is_told() -> None:
+    for text, expected in (("a.\n", False), (".a\n", True), ("a\n.\n", True)):
+        assert compose(mail(text=text)).dotted is expected
+        assert compose(mail(text=text, html="<p>")).dotted is expected
+    meant = mail(text="x")
+    composed = compose(meant)
+    assert verified(composed.envelope, halves(composed.data), [Known(b"\r\n.\r\n")], meant)[1]
+
+
+def test_another_message_id_than_was_meant_does_not_leave() -> None:
+    composed = compose(FULL)
+
+    with pytest.raises(NotAsMeant):
+        verify(composed.envelope, composed.data.replace(b"<m1@acme", b"<m2@acme", 1), FULL)

@@ -55,7 +55,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "kept lines side by side": {
         "body": f"a\n{LINES}b<% if true %>\n{LINES}<% endif %>\n{LINES}<<trigger.body.note>>"
     },
-    "loop": {"body": f"<% for n in range(300) %>{LINES}<<trigger.body.note>> <<n>><% endfor %>"},
+    "loop": {"body": f"<% for n in range(90) %>{LINES}<<trigger.body.note>> <<n>><% endfor %>"},
     "macro": {"html_body": f"<% macro m(x) %>{PARAGRAPHS}<<x>><% endmacro %>{PARAGRAPHS}<<m(trigger.body.note)>>"},
     "lines that need care": {
         "body": f"x <<trigger.body.note>>\nFrom me\nends in blank \n.\n..\n=3D=\n{LINES}\n\n.<<trigger.body.name>>"
@@ -199,7 +199,8 @@ NOTES: list[object] = [
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_is_filled_as_the_node_composes_it(root: Path, shape: str) -> None:
-    rows = [scope(name, note) for name, note in itertools.product(NAMES, NOTES)]
+    pairs = [*itertools.product(NAMES[:2], NOTES), *itertools.product(NAMES[2:], NOTES[:2])]
+    rows = [scope(name, note) for name, note in pairs]
 
     messages = compare(root, shape, rows)
 
@@ -296,7 +297,7 @@ words = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shape=st.sampled_from(sorted(SHAPES)), rows=st.lists(st.tuples(words, words), min_size=1, max_size=3))
 def test_whatever_the_values_are_the_message_is_the_same(
     root: Path, shape: str, rows: list[tuple[object, object]]
