@@ -82,7 +82,7 @@ def compare(name: str, kept: list[dict[str, object]], meant: dict[str, dict[str,
     for letter in kept:
         raw = base64.b64decode(str(letter["data"]))
         sizes.append(len(raw))
-        message = message_from_bytes(unstuffed(raw) if letter["dots"] else raw, policy=policy.SMTP)
+        message = message_from_bytes(unstuffed(raw) if letter.get("dots") else raw, policy=policy.SMTP)
         assert isinstance(message, EmailMessage)
         recipient = str(letter["to"]).partition("<")[2].partition(">")[0]
         seen.append(recipient)
