@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from runner.batch.feed import Feed, Item
+from runner.batch.feed import Feed, Item, Ready
 from runner.batch.later import Later
 from runner.batch.letters import Bodies, Letters
 from runner.batch.permits import Permits
@@ -48,14 +48,6 @@ REFRESH = 1.0
 """Seconds for which a credential is used as it was looked up."""
 LAST_WORDS = 10.0
 """Seconds for which outcomes are tried to be written to a database that is away."""
-
-
-@dataclass(eq=False, slots=True)
-class Ready:
-    """A row whose message is written."""
-
-    item: Item
-    filled: Filled
 
 
 @dataclass
@@ -293,11 +285,8 @@ class Courier:
             self._end(ready.item, RowState.UNKNOWN, error=fault, message_id=ready.filled.message_id)
         else:
             self.trouble.over()
-            item = ready.item
-            self._act(
-                ready,
-                after_outcome(item.replies, job.result(), item.attempts, self.letters.retry, self.chance()),
-            )
+            item, retry = ready.item, self.letters.retry
+            self._act(ready, after_outcome(item.replies, job.result(), item.attempts, retry, self.chance()))
 
     def _failed(self, ready: Ready, envelope: Envelope, error: FlowpostError) -> None:
         item = ready.item
@@ -340,8 +329,7 @@ class Courier:
 
     def _hold(self, item: Item, error: FlowpostError) -> None:
         item.strikes += 1
-        pause = self.trouble.met(time.monotonic(), error)
-        if pause is None:
+        if (pause := self.trouble.met(time.monotonic(), error)) is None:
             self.stop.because(error)
         else:
             self.watcher.waits(len(self._ready) + 1, pause, error.message)
@@ -394,11 +382,9 @@ class Courier:
             if not self._flying and later > 1.0:
                 self.watcher.waits(len(self._later), later, "for a later attempt")
         seconds = max(0.001, min(waits))
-        try:
-            async with asyncio.timeout(seconds):
-                await self._awake.wait()
-        except TimeoutError:
-            pass
+        alarm = asyncio.get_running_loop().call_later(seconds, self._awake.set)
+        await self._awake.wait()
+        alarm.cancel()
 
     def _abandon(self) -> None:
         """Stop now: whatever has not left is taken back, whatever may have left is unknown."""

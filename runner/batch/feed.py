@@ -13,6 +13,7 @@ from runner.ledger.delivery import Replies
 from runner.ledger.writer import Writer
 
 if TYPE_CHECKING:
+    from runner.nodes.prepared import Filled
     from runner.rows import Row, RowFile
 
 AHEAD = 50
@@ -41,6 +42,14 @@ class Item:
     replies: Replies = field(default_factory=dict)
     strikes: int = 0
     body: Mapping[str, Any] | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Ready:
+    """A row whose message is written."""
+
+    item: Item
+    filled: Filled
 
 
 class Feed:
