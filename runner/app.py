@@ -72,10 +72,10 @@ class App:
         from runner.net.guard import Guard
         from runner.net.http import HttpClient
         from runner.nodes.base import Context
-        from runner.smtp.pool import Sender
+        from runner.smtp.ending import Ending
 
         guard = guard or Guard((*self.settings.network_allow, *allow))
-        async with HttpClient(guard) as http, Sender(guard) as sender:
+        async with HttpClient(guard) as http, Ending(guard) as sender:
             yield Context(
                 key=(self.settings.workspace,),
                 node="",
@@ -103,7 +103,7 @@ class App:
         from runner.serve.metrics import Metrics
         from runner.serve.narrate import Narrator
         from runner.serve.service import Service
-        from runner.smtp.pool import Sender
+        from runner.smtp.ending import Ending
         from runner.web.server import bind
 
         settings, metrics = self.settings, Metrics()
@@ -120,7 +120,7 @@ class App:
                 ) as engine,
             ):
                 sender = context.sender
-                assert isinstance(sender, Sender)
+                assert isinstance(sender, Ending)
 
                 def use(changed: Settings) -> None:
                     guard.follow(changed.network_allow)

@@ -16,7 +16,6 @@ from runner.smtp.transaction import Letter
 
 _LARGE = 256 * 1024
 _PATIENCE = 5.0
-_HURRIED = 0.3
 
 
 class Sender:
@@ -34,7 +33,6 @@ class Sender:
         self._paces: dict[Key, Pace] = {}
         self._lanes: dict[Key, Lane] = {}
         self._closed = False
-        self._patience = _PATIENCE
 
     async def __aenter__(self) -> Self:
         return self
@@ -42,11 +40,7 @@ class Sender:
     async def __aexit__(self, *exc: object) -> None:
         self._closed = True
         lanes = list(self._lanes.values())
-        await asyncio.gather(*(lane.close(self._patience) for lane in lanes))
-
-    def hurry(self) -> None:
-        """At the end, give connections no time to finish: whoever waited for them has given up."""
-        self._patience = _HURRIED
+        await asyncio.gather(*(lane.close(_PATIENCE) for lane in lanes))
 
     async def send(self, credential: SmtpCredential, envelope: Envelope, data: bytes) -> Outcome:
         """Send ``data``, a whole message in strict CRLF, to the envelope's recipients; one transaction.
