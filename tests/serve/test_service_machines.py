@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from served import Served, ambiguous, identities, prepare, smtp_server, subject,
 from workspace import Workspace
 
 from runner.engine.history import History
+from runner.ledger.database import Database, execute, rows
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
@@ -105,18 +105,22 @@ async def test_a_tick_fires_once_over_all_machines(
     workspace: Workspace, database_url: str, machines: Start
 ) -> None:
     """Both were down at the tick, and both find that it was missed."""
-    with smtp_server() as server:
+    database = Database(database_url, workspace.root)
+    with smtp_server() as server, closing(database):
         prepare(workspace, server, database_url)
         hook = "webhook: {path: welcome, auth: none}"
         tick = 'schedule: {cron: "*/5 * * * *", body: {n: tick, to: bob@example.net}}'
         workspace.flow("welcome", welcome().replace(hook, f"{hook}\n  - {tick}"))
-        marks = {"welcome:1:*/5 * * * *:UTC": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
-        workspace.write(".flowpost/schedules.json", json.dumps(marks))
+        database.migrate()
+        done = time.time() - 3600
+        values = {"identity": "welcome:1:*/5 * * * *:UTC", "done": done, "slack": 60.0}
+        database.write(lambda connection: execute(connection, "schedules.mark", **values))
         both = [machines("one"), machines("two")]
         for service in both:
             service.ready()
         until(lambda: server.received)
-        until(lambda: all(_caught_up(workspace, name) for name in ("one", "two")))
+        until(lambda: database.write(_mark) > time.time() - 60)
+        time.sleep(2.5)  # each looks once a second
         before, clock = len(server.received), datetime.now(UTC)
         for service in both:
             service.post({"n": "after", "to": "bob@example.net"}, prefer="wait=10")
@@ -130,10 +134,9 @@ async def test_a_tick_fires_once_over_all_machines(
     assert codes == [0, 0]
 
 
-def _caught_up(workspace: Workspace, name: str) -> bool:
-    text = (workspace.root.parent / name / ".flowpost" / "schedules.json").read_text()
-    marks = [datetime.fromisoformat(mark) for mark in json.loads(text).values()]
-    return all(datetime.now(UTC) - mark < timedelta(minutes=1) for mark in marks)
+def _mark(connection: Any) -> float:
+    (row,) = rows(connection, "schedules.marks")
+    return float(row["done"])
 
 
 async def test_machines_share_a_credentials_rate(
