@@ -1,6 +1,7 @@
-"""DBOS behind one door: its configuration, its one workflow, its queue. Nobody else imports it.
+"""DBOS behind one door: its configuration, its workflows, its queue. Nobody else imports it.
 
-A workflow is a *leg*: one stretch of a run, from its first node that has no result to its end, or to a long wait.
+A workflow is a *leg*: one stretch of a run, from its first node that has no result to its end, or to a long wait;
+or several first legs, of runs that were accepted in one commit, since a workflow costs DBOS as much as they do us.
 What nodes did is kept in our own tables, so that DBOS only has to see to it that each leg is carried out.
 """
 
@@ -11,7 +12,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,6 +33,9 @@ TURNS = "suspects"
 FEW = 5
 WORKFLOW = "leg"
 ALONE = "leg alone"
+TOGETHER = "legs"
+PARTY = 8
+"""Legs that a workflow carries at most; they begin at once, and it is over when the last of them is."""
 POLLING = 0.1
 _TURNS_POLLING = 0.5
 _THREADS = 16
@@ -45,17 +49,18 @@ class Way(Enum):
     BESIDE = (QUEUE, WORKFLOW)
     IN_TURN = (TURNS, WORKFLOW)
     ALONE = (TURNS, ALONE)
+    TOGETHER = (QUEUE, TOGETHER)
 
 
-def workflow_id(run_id: str, leg: int) -> str:
-    """A leg's name among DBOS's workflows."""
-    return f"{run_id}:{leg}"
+def workflow_id(run_ids: str, leg: int) -> str:
+    """The name among DBOS's workflows of a run's leg, or of that of several runs, joined by commas."""
+    return f"{run_ids}:{leg}"
 
 
-def run_and_leg(name: str) -> tuple[str, int] | None:
-    """What ``workflow_id`` was made of, or None for a name of another kind."""
-    run_id, _, leg = name.rpartition(":")
-    return (run_id, int(leg)) if run_id and leg.isdigit() else None
+def runs_and_leg(name: str) -> list[tuple[str, int]]:
+    """The runs that ``workflow_id`` was made of, each with its leg; none for a name of another kind."""
+    run_ids, _, leg = name.rpartition(":")
+    return [(run_id, int(leg)) for run_id in run_ids.split(",") if run_id] if leg.isdigit() else []
 
 
 class Queue:
@@ -106,6 +111,15 @@ class Queue:
             options["delay_seconds"] = delay
         self._client.enqueue_in_transaction(connection, options, run_id, leg)
 
+    def put_all(self, connection: Connection, run_ids: Sequence[str]) -> None:
+        """Enqueue the first legs of runs, a few to a workflow."""
+        for start in range(0, len(run_ids), PARTY):
+            party = run_ids[start : start + PARTY]
+            if len(party) == 1:
+                self.put(connection, party[0], 0)
+            else:
+                self.put(connection, ",".join(party), 0, way=Way.TOGETHER)
+
     def create(self) -> None:
         """Create DBOS's tables: a database that only commands have used has none."""
         from dbos import DBOS
@@ -132,7 +146,11 @@ class Durable:
 
     running: ClassVar[bool] = False
 
-    def __init__(self, database: Database, owner: str, leg: Leg) -> None:
+    def __init__(self, database: Database, owner: str, leg: Leg, concurrency: int) -> None:
+        # DBOS counts workflows, and one may be several legs.
+        self._room = asyncio.Semaphore(concurrency)
+        self._stopped = False
+        self._standing: set[asyncio.Task[Any] | None] = set()
         self._database = database
         self._owner = owner
         self._leg = leg
@@ -148,18 +166,38 @@ class Durable:
         close_pickle()
         quieten()
         DBOS(config=self._config())
-        leg, gate = self._leg, self._gate
+        leg, gate, room = self._leg, self._gate, self._room
+
+        async def carry_out_beside(run_id: str, number: int) -> None:
+            waits = room.locked()
+            async with room:
+                if waits and self._stopped:
+                    # DBOS must not note that the leg is over: the next process has to begin it.
+                    self._standing.add(asyncio.current_task())
+                    await asyncio.Event().wait()
+                async with gate.beside():
+                    await leg(run_id, number)
 
         # DBOS gives up what was under way at so many deaths, whoever caused them: we count for ourselves.
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
         async def carry_out(run_id: str, number: int) -> None:
-            async with gate.beside():
-                await leg(run_id, number)
+            await carry_out_beside(run_id, number)
 
         @DBOS.workflow(name=ALONE, max_recovery_attempts=None)
         async def carry_out_alone(run_id: str, number: int) -> None:
             async with gate.alone():
                 await leg(run_id, number)
+
+        @DBOS.workflow(name=TOGETHER, max_recovery_attempts=None)
+        async def carry_out_all(run_ids: str, number: int) -> None:
+            # One that fails must not end the workflow of those that go on.
+            legs = [carry_out_beside(run_id, number) for run_id in run_ids.split(",")]
+            failures = [
+                each for each in await asyncio.gather(*legs, return_exceptions=True) if each is not None
+            ]
+            # Of one that was cancelled DBOS notes nothing, and so it is begun again.
+            for failure in sorted(failures, key=lambda each: not isinstance(each, asyncio.CancelledError)):
+                raise failure
 
         try:
             DBOS.launch()
@@ -192,7 +230,7 @@ class Durable:
         # The second is what an older flowpost left.
         ends = ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
         dead = DBOS.list_workflows(status=ends, load_input=False, load_output=False, limit=1000)
-        return [pair for status in dead if (pair := run_and_leg(status.workflow_id)) is not None]
+        return [pair for status in dead for pair in runs_and_leg(status.workflow_id)]
 
     def forget(self, before: float, limit: int) -> int:
         """Delete what DBOS keeps of legs that ended before the moment ``before``. Blocks; how many it were."""
@@ -223,6 +261,7 @@ class Durable:
 
     def stop_dequeuing(self) -> None:
         """Begin no more legs; those under way go on."""
+        self._stopped = True
         self._gate.stop()
         from dbos._dbos import _get_dbos_instance
 
@@ -236,6 +275,9 @@ class Durable:
         if Durable.running:
             await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
             Durable.running = False
+        for task in self._standing:
+            if task is not None:
+                task.cancel()
         if self._engine is not None:
             self._engine.dispose()
 

@@ -165,8 +165,11 @@ class LegJournal:
 
     async def node_ended(self, node: Node, result: NodeResult) -> None:
         """Write the result, and stop here when the process is to end."""
+        if node.id == self.last:
+            # Nothing is done between this and the run's end, which writes it too: one commit instead of two.
+            return
         await self._record(node, WHOLE, result)
-        if self._desk.draining() and node.id != self.last:
+        if self._desk.draining():
             raise Parked(0.0)
 
     async def item_ended(self, node: Node, number: int, result: NodeResult) -> None:

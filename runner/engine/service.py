@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from runner.engine.durable import Durable, Queue
 from runner.engine.execute import Listener, Silent
@@ -38,6 +38,14 @@ CONCURRENCY = 50
 _POLL = 0.5
 
 Ended = Callable[[Run], None]
+
+
+class Found(NamedTuple):
+    """The run of an event that was accepted: a new one, or that of its key."""
+
+    run_id: str
+    payload: str
+    new: bool
 
 
 class Engine:
@@ -86,7 +94,7 @@ class Engine:
             listener=listener or Silent(),
             draining=lambda: self.draining,
         )
-        self._durable = Durable(self.database, self.owner, self._leg)
+        self._durable = Durable(self.database, self.owner, self._leg, concurrency)
         self._sweeper = Sweeper(
             self.database,
             self.writer,
@@ -158,20 +166,22 @@ class Engine:
             "payload": "" if key is None else fingerprint(event),
         }
 
-        def work(connection: Connection) -> tuple[str, str]:
+        def work(connection: Connection) -> Found:
             self.versions.store(connection, flow)
             if first(connection, "runs.insert_run", **values) is None:
                 known = first(connection, "runs.run_of_key", flow=flow.name, event_key=key)
                 assert known is not None
-                return known["id"], known["payload"]
-            self.queue.put(connection, run_id, 0)
-            return run_id, str(values["payload"])
+                return Found(known["id"], known["payload"], new=False)
+            return Found(run_id, str(values["payload"]), new=True)
 
-        found, payload = await self.writer.write(work)
+        found = await self.writer.write(work, self._enqueue)
         self.versions.stored(flow)
-        if payload != values["payload"]:
-            raise Conflict(f'the key "{key}" came before with another body, and began run {found}')
-        return Accepted(found, repeated=found != run_id)
+        if found.payload != values["payload"]:
+            raise Conflict(f'the key "{key}" came before with another body, and began run {found.run_id}')
+        return Accepted(found.run_id, repeated=not found.new)
+
+    def _enqueue(self, connection: Connection, accepted: list[Found]) -> None:
+        self.queue.put_all(connection, [each.run_id for each in accepted if each.new])
 
     async def wait(self, run_id: str, seconds: float) -> Run | None:
         """The run once it has ended; None when it has not after ``seconds``, or there is none of that id."""

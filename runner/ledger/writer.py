@@ -21,6 +21,7 @@ _PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 
 Work = Callable[["Connection"], Any]
+Together = Callable[["Connection", list[Any]], None]
 
 
 class Writer:
@@ -32,18 +33,23 @@ class Writer:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[Work, Together | None, asyncio.Future[Any]]] = []
         self._task: asyncio.Task[None] | None = None
         # A thread of its own: commits must not queue behind whatever else the loop's threads do.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(
+        self,
+        work: Callable[[Connection], T],
+        together: Callable[[Connection, list[T]], None] | None = None,
+    ) -> T:
         """Return what ``work`` returned, once it is on disk. Raises Unavailable, or what ``work`` raised.
 
-        The caller's cancellation does not undo the write.
+        ``together`` is called once in the transaction, with what each ``work`` of the group returned that came
+        with the same ``together``. The caller's cancellation does not undo the write.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
+        self._waiting.append((work, together, future))
         if self._task is None:
             self._task = asyncio.create_task(self._drain())
         return await future
@@ -68,9 +74,9 @@ class Writer:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-                works = [work for work, _ in group]
+                works = [(work, together) for work, together, _ in group]
                 results = await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, works)
-                for (_, future), (value, error) in zip(group, results, strict=True):
+                for (_, _, future), (value, error) in zip(group, results, strict=True):
                     if future.done():
                         continue
                     if error is None:
@@ -80,16 +86,24 @@ class Writer:
         finally:
             self._task = None
 
-    def _commit(self, group: list[Work]) -> list[tuple[Any, BaseException | None]]:
+    def _commit(self, group: list[tuple[Work, Together | None]]) -> list[tuple[Any, BaseException | None]]:
         try:
             with self.database.turn:
-                values = self.database.write(lambda connection: [work(connection) for work in group])
+                values = self.database.write(lambda connection: _do(connection, group))
         except Unavailable as error:
             return [(None, _own(error)) for _ in group]
         except Exception as error:  # noqa: BLE001
             # One of them spoilt it for all.
-            return [(None, error)] if len(group) == 1 else [self._commit([work])[0] for work in group]
+            return [(None, error)] if len(group) == 1 else [self._commit([each])[0] for each in group]
         return [(value, None) for value in values]
+
+
+def _do(connection: Connection, group: list[tuple[Work, Together | None]]) -> list[Any]:
+    values = [work(connection) for work, _ in group]
+    for together in dict.fromkeys(each for _, each in group if each is not None):
+        theirs = [value for value, (_, each) in zip(values, group, strict=True) if each == together]
+        together(connection, theirs)
+    return values
 
 
 def _own(error: Unavailable) -> Unavailable:

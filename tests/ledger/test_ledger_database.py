@@ -7,10 +7,12 @@ import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from databases import BOTH
+from sqlalchemy import Connection
 from test_grant import fullest
 
 from runner.credential import Encryption, Rate, SmtpCredential
@@ -341,3 +343,29 @@ async def test_a_full_disk_is_said_and_survived(tmp_path: Path) -> None:
 def test_another_kind_of_database_is_a_finding_of_the_settings(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="neither sqlite"):
         Database("mysql://x/y", tmp_path)
+
+
+async def test_writes_of_one_commit_may_end_in_something_that_is_done_once(writer: Writer) -> None:
+    done: list[list[int]] = []
+
+    def work(connection: Connection, number: int) -> int:
+        if number == 13:
+            raise ValueError("this one is wrong")
+        return number
+
+    def together(connection: Connection, numbers: list[int]) -> None:
+        done.append(numbers)
+
+    numbers = [0, 1, 2, 13, 4]
+    writes = [writer.write(partial(work, number=number), together) for number in numbers[:3]]
+    first = await asyncio.gather(*writes, writer.write(lambda connection: None))
+    shared = list(done)
+    done.clear()
+    second = await asyncio.gather(
+        *(writer.write(partial(work, number=number), together) for number in numbers), return_exceptions=True
+    )
+
+    assert first == [0, 1, 2, None]
+    assert shared == [[0, 1, 2]]
+    assert [isinstance(each, ValueError) for each in second] == [False, False, False, True, False]
+    assert sorted(done) == [[0], [1], [2], [4]]
