@@ -71,6 +71,7 @@ class Session:
     """
 
     __slots__ = (
+        "_clock",
         "clean",
         "client",
         "closing",
@@ -100,12 +101,13 @@ class Session:
         """True when it must not be used again."""
         self.sent = 0
         """Transactions so far."""
-        self.since = self.used = asyncio.get_running_loop().time()
+        self._clock = asyncio.get_running_loop().time
+        self.since = self.used = self._clock()
         """When it was opened, and last used (the loop's clock)."""
 
     def deadline(self) -> float:
         """When a phase that begins now has to be over."""
-        return asyncio.get_running_loop().time() + self.credential.timeout_seconds
+        return self._clock() + self.credential.timeout_seconds
 
     def lost(self, why: str) -> ConnectionFailed:
         """The error for a connection that ended before a message was handed over."""

@@ -54,6 +54,7 @@ class Wire(asyncio.Protocol):
 
     def __init__(self, *, greeting: bool = False) -> None:
         self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
         self._reader = ReplyReader()
         self._replies: deque[Reply] = deque()
         self._expected = 1 if greeting else 0
@@ -210,6 +211,7 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio with the open connection."""
         self._transport = cast("asyncio.Transport", transport)
+        self._socket = transport.get_extra_info("socket")
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio: give replies to whom they are owed, and end the session when one has no owner."""
@@ -314,12 +316,10 @@ class Wire(asyncio.Protocol):
             self._waiter.set_exception(TimeoutError())
 
     def _open_at_the_other_end(self) -> bool:
-        assert self._transport is not None
-        sock = self._transport.get_extra_info("socket")
-        if sock is None or _TCP_INFO is None:
+        if self._socket is None or _TCP_INFO is None:
             return True
         try:
-            state: bytes = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)
+            state: bytes = self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)
         except OSError:
             return True
         return state[0] == _ESTABLISHED
