@@ -251,7 +251,7 @@ class Courier:
             envelope = Envelope(envelope.sender, left or envelope.recipients, envelope.smtputf8)
         item.attempts += 1
         try:
-            job = self.sender.submit(credential, Letter.seal(envelope, filled.data))
+            job = self.sender.submit(credential, Letter.seal(envelope, filled.data, dotted=filled.dotted))
         except FlowpostError as error:
             self._failed(ready, envelope, error)
             return

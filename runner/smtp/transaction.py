@@ -46,15 +46,19 @@ class Letter:
     rcpt: bytes = field(repr=False)
 
     @classmethod
-    def seal(cls, envelope: Envelope, data: bytes) -> Letter:
-        """Check and stuff; raises EnvelopeError, AddressError, HeaderError or MessageError."""
+    def seal(cls, envelope: Envelope, data: bytes, *, dotted: bool | None = None) -> Letter:
+        """Check and stuff; raises EnvelopeError, AddressError, HeaderError or MessageError.
+
+        ``dotted`` False says that the octets have been looked through (strict CRLF, no line too long), and that no
+        line begins with a dot: they leave as they are.
+        """
         recipients, utf8 = envelope.recipients, envelope.smtputf8
         if not recipients:
             raise EnvelopeError("the message has no recipient")
         _check(envelope.sender, utf8=utf8, empty=True)
         for address in recipients:
             _check(address, utf8=utf8, empty=False)
-        content = stuffed(data)
+        content = data if dotted is False else stuffed(data)
         plain = data if data.endswith(b"\r\n") or not data else data + b"\r\n"
         rcpt = "".join([f"RCPT TO:<{address}>\r\n" for address in recipients])
         mail = f"MAIL FROM:<{envelope.sender}>"
