@@ -32,10 +32,10 @@ class Budgets:
         self._replaced: list[Line] = []
 
     async def claim(self, credential: SmtpCredential) -> Turn | None:
-        """Return when a message may leave, with its turn: call ``over()`` on it once the message has been answered.
+        """A message's turn, just before its moment: await ``begin()`` on it to leave, and call ``over()`` once the
+        message has been answered. However late it arrives in between, no window holds too many.
 
-        However late it arrives then, no window holds too many. None where there are no rates. Raises Postponed when
-        it is not soon, or RateError.
+        None where there are no rates. Raises Postponed when it is not soon, or RateError.
         """
         if not credential.rates:
             return None
@@ -52,11 +52,12 @@ class Budgets:
             ) from None
 
     async def turn(self, credential: SmtpCredential) -> None:
-        """As ``claim``, for who cannot tell when the message has arrived: some hundredths of a second later at most,
-        or a window may hold too many.
+        """Return when a message may leave, for who cannot tell when it has arrived: some hundredths of a second later
+        at most, or a window may hold too many. Raises as ``claim``.
         """
         turn = await self.claim(credential)
         if turn is not None:
+            await turn.begin()
             turn.over(LATE)
 
     async def claim_passage(
@@ -84,6 +85,7 @@ class Budgets:
         """As ``claim_passage``, for who cannot tell when it is over, as with ``turn``."""
         turn = await self.claim_passage(key, rates, patience=patience)
         if turn is not None:
+            await turn.begin()
             turn.over(LATE)
 
     def remaining(self) -> dict[str, int]:

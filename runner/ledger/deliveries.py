@@ -58,6 +58,10 @@ async def at_once(credential: SmtpCredential) -> None:
 class Turn(Protocol):
     """What a message has of its credential's rates until it has been answered."""
 
+    async def begin(self) -> None:
+        """Return when it may leave."""
+        ...
+
     def over(self) -> None:
         """It has been; a second time changes nothing."""
         ...
@@ -167,8 +171,11 @@ class LedgerSender:
         turn: Turn | None,
     ) -> Outcome:
         begun = time.monotonic()
-        state, merged, response, error = State.UNKNOWN, dict(replies), "", None
+        state, merged, response, error = State.PENDING, dict(replies), "", None
         try:
+            if turn is not None:
+                await turn.begin()
+            state = State.UNKNOWN
             outcome = await self._carrier.send(credential, envelope, data)
             state, merged = delivery.after(replies, outcome)
             response = outcome.response
@@ -189,7 +196,7 @@ class LedgerSender:
         finally:
             if turn is not None:
                 turn.over()
-            # Also when this task is cancelled: it is known to be unknown then.
+            # Also when this task is cancelled: once it had left, it is known to be unknown.
             values = {
                 "id": self._id,
                 "owner": owner,

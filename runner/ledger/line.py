@@ -24,6 +24,8 @@ GONE = 6.0
 """Seconds after which a process that tells nothing is gone, with all that it had under way."""
 KEEP = 1.0
 """Seconds after which a process tells again what it has under way."""
+LEAD = 0.05
+"""Seconds before its moment that a turn is handed out, for what has to be done before: an intent is written."""
 _PAUSE = 0.05
 """Seconds between two questions to the database, where nothing new can be had sooner."""
 _AWAY = 5.0
@@ -37,12 +39,22 @@ class Turn:
     A turn that nobody keeps any more is over as well.
     """
 
-    __slots__ = ("_begun", "_free", "_line")
+    __slots__ = ("_begun", "_free", "_line", "_moment")
 
-    def __init__(self, line: Line, *, free: bool) -> None:
+    def __init__(self, line: Line, moment: float) -> None:
         self._line: Line | None = line
-        self._begun = time.monotonic()
-        self._free = free
+        self._moment = moment
+        self._begun: float | None = None
+        self._free = False
+
+    async def begin(self) -> None:
+        """Return at the turn's moment: the message may leave."""
+        left = self._moment - time.monotonic()
+        if left > 0:
+            await asyncio.sleep(left)
+        if self._line is not None and self._begun is None:
+            self._begun = max(self._moment, time.monotonic())
+            self._free = self._line.begun()
 
     def over(self, later: float = 0.0) -> None:
         """The message has arrived, or never will; or will have in ``later`` seconds at the latest."""
@@ -77,6 +89,7 @@ class Line:
         self._timers: set[asyncio.TimerHandle] = set()
         self._held = 0
         self._out = 0
+        self._flying = 0
         self._answers: list[float] = []
         self._dirty = False
         self._told = -math.inf
@@ -86,19 +99,25 @@ class Line:
         self._promised = -math.inf
 
     async def turn(self, patience: float) -> Turn:
-        """Return at the turn's moment; raises Postponed when that is further away than ``patience``."""
+        """Return just before the turn's moment; raises Postponed when that is further away than ``patience``."""
         future: asyncio.Future[Turn] = self.loop.create_future()
         self._waiting.append((patience, future))
         self._go_on()
         return await future
 
-    def answered(self, begun: float, later: float, *, free: bool = False) -> None:
-        """A turn that began then is over."""
+    def begun(self) -> bool:
+        """A message leaves; whether there is a connection for it at once."""
+        self._flying += 1
+        return self._flying <= self._connections
+
+    def answered(self, begun: float | None, later: float, *, free: bool = False) -> None:
+        """A turn that began then, if it did, is over."""
         now = time.monotonic() + later
         self._out -= 1
+        self._flying -= begun is not None
         self._held -= 1
         # Who had to wait for a connection says nothing of the way, since the next one need not; nor does a guess.
-        self._took.append(now - begun if free and not later else 0.0)
+        self._took.append(now - begun if begun is not None and free and not later else 0.0)
         self._answers.append(now)
         self._go_on()
 
@@ -113,7 +132,7 @@ class Line:
         self._timers.clear()
         self._answers += [time.monotonic()] * self._out
         told = self._told > -math.inf
-        self._held = self._out = 0
+        self._held = self._out = self._flying = 0
         if told:
             with contextlib.suppress(Unavailable):
                 await asyncio.to_thread(self._write, self._tell)
@@ -247,12 +266,12 @@ class Line:
     def _set_timer(self, moment: float) -> None:
         def go() -> None:
             self._timers.discard(timer)
-            self._release()
+            self._release(moment)
 
-        timer = self.loop.call_at(self.loop.time() + max(0.0, moment - time.monotonic()), go)
+        timer = self.loop.call_later(max(0.0, moment - LEAD - time.monotonic()), go)
         self._timers.add(timer)
 
-    def _release(self) -> None:
+    def _release(self, moment: float) -> None:
         """Let the first in the line go."""
         waiting = self._trim()
         if time.monotonic() - self._told > GONE - KEEP or not waiting:
@@ -263,7 +282,7 @@ class Line:
             return
         self._out += 1
         _, future = self._waiting.popleft()
-        future.set_result(Turn(self, free=self._out <= self._connections))
+        future.set_result(Turn(self, moment))
 
     def _trim(self) -> int:
         while self._waiting and self._waiting[0][1].done():

@@ -48,3 +48,70 @@ async def test_a_passage_is_waited_for_unless_the_caller_is_impatient(database: 
 
     assert 1.0 < time.monotonic() - begun < 15.0
     assert budgets.remaining() == {}
+
+
+@BOTH
+async def test_a_turn_is_out_until_it_is_over_and_a_window_longer(database: Database) -> None:
+    budgets, loop = Budgets(database), asyncio.get_running_loop()
+    rates = (Rate(2, 1.0),)
+    turns = [await budgets.claim_passage("k", rates) for _ in range(2)]
+    third = asyncio.create_task(budgets.claim_passage("k", rates))
+    await asyncio.sleep(1.5)
+    waiting = not third.done()
+    for turn in turns:
+        assert turn is not None
+        await turn.begin()
+        turn.over()
+    over = loop.time()
+    last = await third
+    assert last is not None
+    await last.begin()
+    took = loop.time() - over
+    await budgets.close()
+
+    assert waiting
+    assert 0.95 < took < 5.0
+
+
+async def test_a_turn_that_nobody_keeps_is_over(database: Database) -> None:
+    budgets = Budgets(database)
+    for _ in range(3):
+        async with asyncio.timeout(10):
+            await budgets.claim_passage("k", (Rate(1, 1.0),))
+    await budgets.close()
+
+
+async def test_a_caller_who_goes_away_leaves_the_turn_to_the_next(database: Database) -> None:
+    budgets = Budgets(database)
+    rates = (Rate(1, 1.0),)
+    await budgets.pass_through("k", rates)
+    gone = asyncio.create_task(budgets.pass_through("k", rates))
+    begun = time.monotonic()
+    next_ = asyncio.create_task(budgets.pass_through("k", rates))
+    await asyncio.sleep(0.1)
+    gone.cancel()
+    await next_
+    await budgets.close()
+
+    assert time.monotonic() - begun < 1.9
+
+
+async def test_a_process_that_is_gone_gives_its_turns_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had all of them under way when it died: nothing of it is told any more."""
+    monkeypatch.setattr("runner.ledger.line.GONE", 1.5)
+    rates = (Rate(3, 1.0),)
+    dead, living = Budgets(database), Budgets(database)
+    turns = [await dead.claim_passage("k", rates) for _ in range(3)]
+    for line in dead._passages.values():
+        assert line._task is not None
+        line._task.cancel()
+        monkeypatch.setattr(line, "_go_on", lambda: None)
+    begun = time.monotonic()
+    await living.pass_through("k", rates)
+    took = time.monotonic() - begun
+    await living.close()
+
+    assert len(turns) == 3
+    assert 1.9 < took < 10
