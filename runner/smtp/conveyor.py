@@ -180,6 +180,10 @@ class Conveyor(ABC):
             return
         self._over.set_result(None)
         self.depot.hungry.pop(self, None)
+        if self.session.closing:
+            # Now: what was just told to be not sent may still stand in a buffer, and would leave with the next
+            # turn of the loop.
+            self.wire.abort()
         while self.flying:
             job = self.flying.popleft()
             job.session = None

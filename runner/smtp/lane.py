@@ -64,6 +64,7 @@ class Lane:
         self._opener: asyncio.Task[None] | None = None
         self._fewer = (0, -1.0)
         self._retired = False
+        self._closed = False
         self.hungry: dict[Conveyor, None] = {}
         """Sessions that carry letters and can take one more at once, the longest waiting first."""
 
@@ -82,8 +83,9 @@ class Lane:
     async def close(self, patience: float) -> None:
         """Finish what is on its way within ``patience`` seconds, say goodbye, close."""
         self.retire()
+        self._closed = True
         while self._jobs:
-            self._jobs.popleft().fail(ConnectionFailed("Cannot connect: the sender was closed"))
+            self._jobs.popleft().fail(_closed())
         if self._opener is not None:
             self._opener.cancel()  # nobody waits for that session any more
         if self._workers:
@@ -161,7 +163,9 @@ class Lane:
     def move(self, job: Job) -> None:
         """Nothing of it was handed over: it goes to another connection."""
         job.moves += 1
-        if not job.done():
+        if self._closed:
+            job.fail(_closed())
+        elif not job.done():
             self._submit(job, first=True)
 
     def next_job(self) -> Job | None:
@@ -215,7 +219,7 @@ class Lane:
             if session is not None:
                 session.wire.abort()
             closed = isinstance(exc, asyncio.CancelledError)
-            self._give_up(job, ConnectionFailed("Cannot connect: the sender was closed") if closed else exc)
+            self._give_up(job, _closed() if closed else exc)
             if closed:
                 raise
         finally:
@@ -304,3 +308,7 @@ class Lane:
             job.fail(error)
         if not isinstance(error, FlowpostError):
             self._no_session(error)
+
+
+def _closed() -> ConnectionFailed:
+    return ConnectionFailed("Cannot connect: the sender was closed")

@@ -58,7 +58,8 @@ class Letter:
         _check(envelope.sender, utf8=utf8, empty=True)
         for address in recipients:
             _check(address, utf8=utf8, empty=False)
-        content = data if dotted is False else stuffed(data)
+        # A message without a last line end would take the dot into its last line, and never end.
+        content = data if dotted is False and data.endswith(b"\r\n") else stuffed(data)
         plain = data if data.endswith(b"\r\n") or not data else data + b"\r\n"
         rcpt = "".join([f"RCPT TO:<{address}>\r\n" for address in recipients])
         mail = f"MAIL FROM:<{envelope.sender}>"

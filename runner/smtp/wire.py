@@ -65,6 +65,7 @@ class Wire(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
         self._writable = True
+        self._aborted = False
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         self.fault: str | None = None
@@ -274,7 +275,8 @@ class Wire(asyncio.Protocol):
     def _end(self, why: str) -> None:
         self._fail(why)
         # Python 3.11.2's TLS transports raise when they are aborted after their end.
-        if self._transport is not None and not self._ended.done():
+        if self._transport is not None and not self._aborted and not self._ended.done():
+            self._aborted = True
             self._transport.abort()
 
     def _fail(self, why: str) -> None:

@@ -13,7 +13,7 @@ from servers.loops import anyio_backend  # noqa: F401
 from servers.scripted import ScriptedServer
 
 from runner.credential import PasswordAuth, Secret
-from runner.errors import AuthError, ConnectionFailed, DeliveryUnknown, EnvelopeError
+from runner.errors import AuthError, ConnectionFailed, DeliveryUnknown, EnvelopeError, TimedOut
 from runner.model import Outcome
 from runner.smtp.job import Job
 from runner.smtp.pool import Sender
@@ -158,3 +158,34 @@ async def test_letters_that_wait_when_the_sender_closes_are_not_sent() -> None:
     failed = [job for job in jobs if job.exception() is not None]
     assert all(isinstance(job.exception(), ConnectionFailed) for job in failed)
     assert len(server.messages) == len(jobs) - len(failed)
+
+
+@pytest.mark.parametrize("tls", ["none", "implicit"])
+async def test_what_was_told_to_be_not_sent_is_out_of_every_buffer_when_it_is_told(tls: str) -> None:
+    """Else its end could leave a moment later, to a server that reads again, and be accepted."""
+    large = Letter.seal(ENVELOPE, b"%s\r\n" % (b"x" * 70) * 100_000)
+    async with (
+        ScriptedServer(tls=tls, script={"DATA": "354 go then hang"}, receive_buffer=8192) as server,
+        Sender(guard()) as sender,
+    ):
+        credential = credential_for(server, timeout_seconds=1.0)
+        job = sender.submit(credential, large)
+        await until(lambda: "DATA" in server.commands)
+        (session,) = next(iter(sender._lanes.values()))._sessions
+        faults: list[str | None] = []
+        job.add_done_callback(lambda _: faults.append(session.wire.fault))
+        session.wire.watch(0.0)  # the deadline of so many octets is minutes away
+        await ended(job)
+
+    assert isinstance(job.exception(), TimedOut)
+    assert faults == ["the connection was closed"]
+
+
+@pytest.mark.parametrize("text", [b"Subject: x\r\n\r\nno line end", b""])
+async def test_octets_that_were_looked_through_end_with_a_line_end_all_the_same(
+    sender: Sender, text: bytes
+) -> None:
+    async with ScriptedServer() as server:
+        await sender.submit(credential_for(server), Letter.seal(ENVELOPE, text, dotted=False))
+
+    assert server.messages[0].data in (text + b"\r\n", b"")
