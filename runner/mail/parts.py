@@ -116,3 +116,12 @@ def attachment(item: Attachment, shows: bool) -> Part:
         lines.append(f"\r\nContent-ID: <{check_cid(item.cid)}>")
     lines.append("\r\n")
     return Part("".join(lines), [data], (), texts)
+
+
+def known_part(part: Part) -> Part:
+    """The same part, for many messages: its lines are looked through once, if they are encoded."""
+    data = part.between[0]
+    first, last = data.find(b"\r\n"), data.rfind(b"\r\n")
+    if part.texts or part.known or first == last:
+        return part
+    return part._replace(between=[data[:first], data[last + 2 :]], known=[Known(data[first : last + 2])])

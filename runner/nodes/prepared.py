@@ -24,8 +24,9 @@ from runner.mail.fields import READERS
 from runner.mail.identity import message_id
 from runner.mail.limits import check_limits
 from runner.mail.message import Mail
-from runner.mail.parts import Part, attachment
+from runner.mail.parts import Part, attachment, known_part
 from runner.mail.recurring import Recurring
+from runner.mail.sources import Source
 from runner.model import Attachment, Envelope, Node, Settings
 from runner.nodes.base import is_literal, is_template, render
 from runner.nodes.smtp import sender_of
@@ -115,8 +116,9 @@ class PreparedSmtp:
         ]
         self._kept, self._readers = _read_ahead(self._literal, node.params)
         self._sender: tuple[SmtpCredential, object, Address] | None = None
-        self._attached: dict[tuple[int, bool], tuple[Attachment, Part]] = {}
-        self._loaded: tuple[Attachment, ...] | None = None
+        self._loaded: tuple[Attachment, ...] = ()
+        self._stamp: object = None
+        self._attached: dict[tuple[int, bool], Part] = {}
 
     @classmethod
     def of(cls, node: Node, settings: Settings, root: Path) -> PreparedSmtp | None:
@@ -158,8 +160,8 @@ class PreparedSmtp:
         mail = apply_delivery(self._delivery, mail)
         if files:
             check_limits(mail)
-            mail = mail._replace(attachments=sources.load_here(files, self._root))
-        return Filled(self.node, self.credential, mail, write(mail, self._encoded, attachment))
+            mail = mail._replace(attachments=self._load(files))
+        return Filled(self.node, self.credential, mail, write(mail, self._encoded, self._attach))
 
     def _prepared(self, name: str, value: object) -> Callable[[Mapping[str, object]], object]:
         if not isinstance(value, Template):
@@ -177,6 +179,28 @@ class PreparedSmtp:
         sender = sender_of(given, credential)
         self._sender = (credential, given, sender)
         return sender
+
+    def _load(self, files: tuple[Source, ...]) -> tuple[Attachment, ...]:
+        if files is not self._kept.get("attachments"):
+            return sources.load_here(files, self._root)
+        try:
+            found = [(self._root / str(file.value)).stat() for file in files if file.kind == "file"]
+        except (OSError, ValueError):
+            return sources.load_here(files, self._root)
+        stamp = [(one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in found]
+        if stamp != self._stamp:
+            self._loaded = sources.load_here(files, self._root)
+            self._stamp, self._attached = stamp, {}
+        return self._loaded
+
+    def _attach(self, item: Attachment, shows: bool) -> Part:
+        # By identity: these are the attachments that are kept, and nothing else is as long as they are.
+        if not any(item is kept for kept in self._loaded):
+            return attachment(item, shows)
+        part = self._attached.get((id(item), shows))
+        if part is None:
+            part = self._attached[id(item), shows] = known_part(attachment(item, shows))
+        return part
 
     def _encoded(self, mail: Mail) -> tuple[Encoded | None, Encoded | None]:
         return self._encoded_body(mail.text), self._encoded_body(mail.html)

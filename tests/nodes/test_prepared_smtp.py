@@ -88,6 +88,14 @@ SHAPES: dict[str, dict[str, Any]] = {
             {"base64": "aGVsbG8=", "filename": "h.bin"},
         ]
     },
+    "the same files for all": {
+        "attachments": [
+            {"file": "logo.png", "cid": "logo"},
+            {"file": "big.bin"},
+            {"content": "Subject: x\r\n\r\nhello\r\n", "filename": "a.eml", "content_type": "message/rfc822"},
+            {"base64": "aGVsbG8=", "filename": "h.bin"},
+        ]
+    },
     "no file": {"attachments": [{"file": "missing.png"}]},
 }  # fmt: skip
 NODES: dict[str, Node] = {}
@@ -98,6 +106,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("workspace")
     (root / "flows").mkdir()
     (root / "logo.png").write_bytes(b"\x89PNG logo")
+    (root / "big.bin").write_bytes(bytes(range(256)) * 20)
     return root
 
 
@@ -265,6 +274,33 @@ def test_the_key_and_the_date_are_each_messages_own(root: Path) -> None:
 
     assert one.message_id != two.message_id
     assert (b" 2026 " in one.data, b" 2027 " in two.data) == (True, True)
+
+
+def test_a_file_that_changes_between_two_rows_is_read_again(root: Path) -> None:
+    prepared = PreparedSmtp.of(node(root, "the same files for all"), Settings(), root)
+    assert prepared is not None
+    for octets in (b"one" * 100, b"two" * 150, b"three" * 200):
+        (root / "big.bin").write_bytes(octets)
+        found = prepared.fill(scope("Ann", "x"), CREDENTIAL, KEY, DATE)
+
+        expected = general(
+            node(root, "the same files for all"), root, Settings(), scope("Ann", "x"), CREDENTIAL
+        )
+        assert found.data == expected.data
+        assert [item.data for item in found.mail.attachments][1] == octets
+
+
+def test_a_file_that_is_gone_is_missed(root: Path) -> None:
+    (root / "big.bin").write_bytes(b"x" * 100)
+    prepared = PreparedSmtp.of(node(root, "the same files for all"), Settings(), root)
+    assert prepared is not None
+    prepared.fill(scope("Ann", "x"), CREDENTIAL, KEY, DATE)
+    (root / "big.bin").unlink()
+    try:
+        with pytest.raises(FlowpostError, match="big"):
+            prepared.fill(scope("Ann", "x"), CREDENTIAL, KEY, DATE)
+    finally:
+        (root / "big.bin").write_bytes(b"x" * 100)
 
 
 STRINGS = [str(case["input"]) for name in ("blns", "injection") for case in corpus(f"strings/{name}.jsonl")]
