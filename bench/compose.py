@@ -88,11 +88,11 @@ FLOW = {
     ]
 }
 NAMES = ("Ann Example", "Bob O'Neil", "Zoë Müller")
-ROWS = 30
+ROWS = 3
 
 
 def rows(root: Path) -> tuple[Callable[[], None], Callable[[], None], Callable[[], None]]:
-    """Thirty rows, a third of the names not ASCII: their scopes, filled by a prepared node, and by the node itself."""
+    """A few rows, a third of the names not ASCII: their scopes, filled by a prepared node, and by the node itself."""
     (root / "flows").mkdir()
     path = root / "flows" / "news.yaml"
     path.write_text(json.dumps(FLOW))
@@ -138,7 +138,7 @@ def rows(root: Path) -> tuple[Callable[[], None], Callable[[], None], Callable[[
     return made, filled, composed
 
 
-def best(roads: dict[str, tuple[Callable[[], object], int]], turns: int = 60) -> dict[str, float]:
+def best(roads: dict[str, tuple[Callable[[], object], int]], turns: int = 600) -> dict[str, float]:
     """Microseconds a message of each road, which makes so many messages a turn; the roads take turns."""
     found = dict.fromkeys(roads, float("inf"))
     for _ in range(turns):
