@@ -18,6 +18,7 @@ from runner.secret import files, identities, memory, process
 from runner.secret.fields import NAME
 from runner.secret.identities import Identities
 from runner.secret.opened import Opened, secret_texts
+from runner.secret.settled import Settled, status
 from runner.secret.sops.nodes import FormatError
 from runner.secret.typed import Problem
 
@@ -56,6 +57,7 @@ class CredentialStore:
         self._newest: dict[str, str] = {}
         self._served: dict[str, tuple[str, bytes]] = {}
         self._identities: Identities | None = None
+        self._settled = Settled()
         self._lock = threading.RLock()
 
     def names(self) -> list[str]:
@@ -71,7 +73,25 @@ class CredentialStore:
         type; PortError for port 25. ``type`` is smtp, http, webhook or imap; None takes any.
         """
         with self._lock:
+            before = status(self._paths(name))
             credential = self._get(name)
+            if name not in self.problems:
+                self._settled.keep(name, before, credential)
+        return self._typed(name, credential, type)
+
+    async def fetch(self, name: str, type: str | None = None) -> Credential:  # noqa: A002
+        """As ``get``, in a thread unless the file is as it was: a passphrase costs a second of CPU."""
+        known = self._settled.get(name, self._paths(name))
+        if known is not None:
+            return self._typed(name, known, type)
+        import asyncio
+
+        return await asyncio.to_thread(self.get, name, type)
+
+    def _paths(self, name: str) -> list[Path]:
+        return [self.folder / f"{name}{ending}" for ending in _ENDINGS]
+
+    def _typed(self, name: str, credential: Credential, type: str | None) -> Credential:  # noqa: A002
         found = type_of(credential)
         if type is not None and found != type:
             raise SecretError(
@@ -79,12 +99,6 @@ class CredentialStore:
                 hint=self._suggest(type),
             )
         return credential
-
-    async def fetch(self, name: str, type: str | None = None) -> Credential:  # noqa: A002
-        """As ``get``, in a thread: a passphrase costs a second of CPU."""
-        import asyncio
-
-        return await asyncio.to_thread(self.get, name, type)
 
     def check(self, name: str, use_key: bool) -> list[Diagnostic]:
         """What is wrong with one credential; never raises SecretError. Without a key, what can be seen without."""
@@ -237,9 +251,7 @@ class CredentialStore:
             credential, problems = build.build(values, self.workspace, tree)
         if opened.document is not None:
             shown = self.shown(opened.path)
-            older = memory.remember(
-                self.state, shown, opened.document.meta.last_modified, self._newest
-            )
+            older = memory.remember(self.state, shown, opened.document.meta.last_modified, self._newest)
             if older:
                 _LOG.warning("%s: %s", shown, older)
                 problems = [
