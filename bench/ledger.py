@@ -1,4 +1,5 @@
-"""What durability costs: events accepted a second, messages through the ledger, runs carried to their end.
+"""What durability costs: events accepted a second, messages through the ledger, runs carried to their end; and how
+rates hold over several processes.
 
 python bench/ledger.py                       a SQLite file
 python bench/ledger.py postgresql://…        an empty PostgreSQL database; also two processes beside one
@@ -17,10 +18,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from budgeted import arrivals
+
 from runner.app import App
 from runner.credential import Encryption, Rate, SmtpCredential
 from runner.engine.service import Engine
-from runner.ledger.budgets import Budgets
 from runner.ledger.database import Database
 from runner.ledger.deliveries import Deliveries
 from runner.ledger.writer import Writer
@@ -63,23 +67,25 @@ async def deliveries(url: str, root: Path) -> None:
     print(
         f"ledger, intent and outcome on disk   {EVENTS * 2 / (time.perf_counter() - begun):8.0f} messages/s"
     )
-    rate = Rate(14, 1.0)
-    both = [Budgets(database), Budgets(database)]
-    moments: list[float] = []
-
-    async def take(budgets: Budgets) -> None:
-        while time.perf_counter() < ends:
-            await budgets.turn(credential(rate))
-            moments.append(time.perf_counter())
-
-    begun = time.perf_counter()
-    ends = begun + 10
-    await asyncio.gather(*(take(budgets) for budgets in both for _ in range(5)))
-    used = sum(moment < ends for moment in moments) / 10
-    fullest = max(sum(first <= moment < first + 1 for moment in moments) for first in moments)
-    print(f"rate of 14/s over two budgets        {used:8.2f} messages/s, fullest second {fullest}")
     await writer.close()
     database.close()
+
+
+def rates(url: str, root: Path, rate: Rate, number: int, seconds: float, answer: str) -> None:
+    """Real processes mail as fast as the rate lets them; every window of what arrives is looked at."""
+    moments = sorted(arrivals(url, root, [rate], number, seconds, answer=answer))
+    first = most = 0
+    for last, moment in enumerate(moments):
+        while moment - moments[first] >= rate.seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    # Whole windows from the first message on: each can hold the rate's count.
+    whole = int((seconds - 0.5) / rate.seconds)
+    used = sum(moment < moments[0] + whole * rate.seconds for moment in moments) / whole / rate.count
+    print(
+        f"{rate.count}/{rate.seconds:g}s, {number} process(es), answer {answer:<18}"
+        f" fullest window {most:4d}, used {used:6.1%}, load {os.getloadavg()[0]:.1f}"
+    )
 
 
 async def runs(root: Path) -> None:
@@ -157,6 +163,11 @@ def main() -> None:
         os.environ["FLOWPOST_DATABASE"] = url
         asyncio.run(deliveries(url, root))
         asyncio.run(runs(root))
+        for rate, seconds in ((Rate(14, 1.0), 20.5), (Rate(100, 1.0), 15.5), (Rate(30, 10.0), 40.5)):
+            for number in (1,) if url.startswith("sqlite") else (1, 2, 3):
+                for answer in ("ok", "after 0.05: 250 ok"):
+                    rates(url, root, rate, number, seconds, answer)
+                    time.sleep(rate.seconds + 8.0)  # what the processes had under way is forgotten
         if url.startswith("sqlite"):
             return
         for number in (1, 2):

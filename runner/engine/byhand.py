@@ -26,6 +26,7 @@ from runner.ledger.budgets import PATIENCE, Budgets
 from runner.ledger.database import Database, execute, first
 from runner.ledger.deliveries import Deliveries
 from runner.ledger.direct import open_database
+from runner.ledger.line import Turn
 from runner.ledger.postponed import Postponed
 from runner.ledger.presence import here
 from runner.ledger.writer import Writer
@@ -170,12 +171,12 @@ class ByHand:
                 await self._writer.write(self._beat)
                 self._beaten = before
 
-    async def _turn(self, credential: SmtpCredential) -> None:
+    async def _turn(self, credential: SmtpCredential) -> Turn | None:
         """Wait for a pace, but for no quota: whoever called the command waits too."""
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                return await self._budgets.turn(credential)
+                return await self._budgets.claim(credential)
             except Postponed as later:
                 if time.monotonic() + later.seconds > until:
                     raise RateError(

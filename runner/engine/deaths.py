@@ -10,7 +10,6 @@ without ending one node in between.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from runner.engine.durable import Queue, Way
 from runner.engine.values import dump
 from runner.errors import FlowpostError
 from runner.ledger.database import execute, first, rows
+from runner.record import dataclass
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -93,6 +93,8 @@ def _bury(connection: Connection, run_id: str, leg: int, company: int, queue: Qu
             f"given up: the process died {record.deaths} times during this run",
             hint="see the log; flowpost runs retry begins it again",
         )
+        # What it was sending is for a person to decide about, though no node says so.
+        execute(connection, "deliveries.hold_run", run_id=run_id)
         execute(connection, "runs.fail_run", id=run_id, leg=leg, error=dump(error.as_dict()))
         return verdict
     values = {"deaths": record.deaths, "alone": record.alone, "progress": record.progress}

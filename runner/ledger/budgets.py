@@ -9,7 +9,7 @@ import time
 from runner.credential import Rate, SmtpCredential
 from runner.errors import RateError
 from runner.ledger.database import Database
-from runner.ledger.line import Line, Turn
+from runner.ledger.line import Line, Turn, Turns
 from runner.ledger.postponed import Postponed
 
 PATIENCE = 5.0
@@ -80,6 +80,16 @@ class Budgets:
                 if time.monotonic() + later.seconds > ends:
                     raise
                 await asyncio.sleep(later.seconds)
+
+    async def claim_both(self, key: str, rates: tuple[Rate, ...], credential: SmtpCredential) -> Turns:
+        """A turn at rates of one's own, waited for however long that takes, and then at the credential's."""
+        own = await self.claim_passage(key, rates)
+        try:
+            return Turns(own, await self.claim(credential))
+        except BaseException:
+            if own is not None:
+                own.over()
+            raise
 
     async def pass_through(self, key: str, rates: tuple[Rate, ...], *, patience: float = math.inf) -> None:
         """As ``claim_passage``, for who cannot tell when it is over, as with ``turn``."""

@@ -69,6 +69,25 @@ class Turn:
                 line.loop.call_soon_threadsafe(line.answered, self._begun, 0.0)
 
 
+class Turns:
+    """Turns at several rates for one message."""
+
+    __slots__ = ("_turns",)
+
+    def __init__(self, *turns: Turn | None) -> None:
+        self._turns = tuple(turn for turn in turns if turn is not None)
+
+    async def begin(self) -> None:
+        """Return at the last one's moment."""
+        for turn in self._turns:
+            await turn.begin()
+
+    def over(self, later: float = 0.0) -> None:
+        """As each of them."""
+        for turn in self._turns:
+            turn.over(later)
+
+
 class Line:
     """Those who wait for one credential, in the order they came."""
 

@@ -26,8 +26,8 @@ from runner.engine.deaths import Record, Verdict, judge
 from runner.engine.gate import Gate
 from runner.engine.history import History
 
-KILLS = int(os.environ.get("FLOWPOST_KILLS", "8"))
-EVENTS = int(os.environ.get("FLOWPOST_EVENTS", "60"))
+KILLS = int(os.environ.get("FLOWPOST_KILLS", "5"))
+EVENTS = int(os.environ.get("FLOWPOST_EVENTS", "24"))
 
 FLOW = """
 nodes:
@@ -136,10 +136,10 @@ async def outcome(workspace: Workspace, keys: list[str]) -> dict[str, Mapping[st
 async def test_a_run_that_kills_its_process_ends_and_those_beside_it_do_well(
     workspace: Workspace, database_url: str, servers: list[Server]
 ) -> None:
-    server = Server(poison="/second/k7", seconds=0.3)
+    server = Server(poison="/second/k7", seconds=0.1)
     servers.append(server)
     prepare(workspace, server, database_url)
-    keys = [f"k{n}" for n in range(30)]
+    keys = [f"k{n}" for n in range(12)]
     ended = False
     while not ended:
         process = Process(workspace, "visit", keys)
