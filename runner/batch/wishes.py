@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from runner.batch.forecast import Forecast
@@ -10,6 +9,7 @@ from runner.batch.preflight import Found
 from runner.batch.tally import Tally
 from runner.credential import Rate
 from runner.ledger.batches import RowState
+from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

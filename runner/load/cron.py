@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from runner.record import dataclass
 
 _FIELDS = (
     ("minute", 0, 59),
