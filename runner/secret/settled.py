@@ -46,7 +46,7 @@ def status(paths: Sequence[Path]) -> Status:
     for path in paths:
         try:
             told = os.stat(path)  # noqa: PTH116  # a Path's own is twice as slow, and this is asked for each message
-        except OSError:
+        except (OSError, ValueError):
             found.append(None)
         else:
             found.append((told.st_mtime_ns, told.st_ctime_ns, told.st_size, told.st_ino, told.st_dev))
