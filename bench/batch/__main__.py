@@ -37,7 +37,7 @@ from measure import Failed, Result, run
 from million import million
 from servers import Postgres, postgres, prove_wire
 from tables import table
-from variants import VARIANTS, WAY, Variant, Way
+from variants import VARIANTS, WIRE, Variant, Way
 
 WARM_UP = 50
 """Rows of a round before the first, that fills caches and does not count."""
@@ -126,6 +126,9 @@ def main() -> int:
     everyone = list(dict.fromkeys(c.name for variant in VARIANTS for c in variant.contenders))
     parser.add_argument("--senders", help=f"some of: {', '.join(everyone)}")
     parser.add_argument("--peers", action="store_true", help="without flowpost")
+    parser.add_argument(
+        "--round-trip", type=int, default=50, help="ms of the long wire; the goals are for 50"
+    )
     parser.add_argument("--million", type=int, default=1_000_000, help="rows of the variant of that name")
     arguments = parser.parse_args()
     wanted = arguments.only.split(",")
@@ -135,13 +138,14 @@ def main() -> int:
     if unknown := set(senders) - set(everyone):
         parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(everyone)}")
     if arguments.peers:
-        senders = [name for name in senders if not name.startswith("flowpost")]
+        senders = [name for name in senders if "flowpost" not in name]
     print(install())
     if arguments.check:
         return 0 if check(peers=arguments.peers) else 1
     started, met = time.monotonic(), True
     if {"far", "chunking"} & set(wanted):
-        print(f"the long wire: {prove_wire(WAY)}")
+        WIRE.way = arguments.round_trip // 2
+        print(f"the long wire: {prove_wire(WIRE.way)}")
     for variant in VARIANTS:
         if variant.name in wanted:
             met &= measure(variant, arguments.rounds, arguments.rows, senders)

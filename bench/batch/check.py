@@ -25,7 +25,7 @@ def check(*, peers: bool) -> bool:
     """Print what each sender's messages look like on the wire and where they differ from what was meant."""
     contenders: list[Contender] = [NODEMAILER, UPYO]
     if not peers:
-        contenders += [Flowpost(), Flowpost("flowpost, chunking 8", chunking=8)]
+        contenders += [Flowpost(), Flowpost("flowpost chunking 8", chunking=8)]
     alike = True
     with tempfile.TemporaryDirectory(prefix="flowpost-bench-") as name:
         folder = Path(name)
