@@ -16,6 +16,7 @@ from typing import Protocol, Self, cast
 
 from runner.smtp.reply import Reply, ReplyReader
 
+_READ = 16 * 1024
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 # Linux, include/net/tcp_states.h: the states in which the other side still listens.
 _ESTABLISHED = 1
@@ -49,12 +50,13 @@ class Listener(Protocol):
         ...
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.BufferedProtocol):
     """One TCP connection, in clear or under TLS. Not for two tasks at a time; a listener has it for itself."""
 
     def __init__(self, *, greeting: bool = False) -> None:
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
+        self._buffer = memoryview(bytearray(_READ))
         self._reader = ReplyReader()
         self._replies: deque[Reply] = deque()
         self._expected = 1 if greeting else 0
@@ -214,11 +216,17 @@ class Wire(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._socket = transport.get_extra_info("socket")
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Called by asyncio: where to put what comes. A buffer of our own, for asyncio's and uvloop's TLS make one of
+        256 KiB for every reply.
+        """
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Called by asyncio: give replies to whom they are owed, and end the session when one has no owner."""
         if self.fault is not None:
             return
-        replies = self._reader.feed(data)
+        replies = self._reader.feed(bytes(self._buffer[:nbytes]))
         why = self._reader.garbage
         if len(replies) > self._expected:
             self.stray = replies[self._expected]

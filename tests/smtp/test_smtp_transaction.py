@@ -259,7 +259,7 @@ async def test_a_message_for_nobody_is_refused(sender: Sender) -> None:
 async def test_a_large_message_arrives_byte_for_byte(sender: Sender, tls: str) -> None:
     data = b"".join(b".%06d %s\r\n" % (number, b"x" * 60) for number in range(60_000))
     async with ScriptedServer(tls=tls) as server:
-        await sender.send(credential_for(server), ENVELOPE, data)
+        await sender.send(credential_for(server, timeout_seconds=30.0), ENVELOPE, data)
 
         assert server.messages[0].data == data
 
