@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ from runner.credential import HttpCredential, SmtpCredential
 from runner.errors import UsageError
 from runner.load import find_workspace, load_flow, load_flows, load_settings
 from runner.model import Flow, Settings
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     from runner.batch.program import Batch

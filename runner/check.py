@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,7 +18,6 @@ from runner.model import Settings
 from runner.net.guard import Guard
 from runner.net.url import parse_url
 from runner.nodes import node_type
-from runner.record import dataclass
 from runner.secret.memory import state_folder
 from runner.secret.store import CredentialStore
 from runner.source import Document

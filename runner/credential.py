@@ -7,10 +7,9 @@ way to it, and is called at the moment of sending.
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NoReturn, SupportsIndex
-
-from runner.record import dataclass
 
 
 class Secret:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 from runner.errors import ConfigurationError
-from runner.record import dataclass
 
 Severity = Literal["error", "warning"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner import schema
 from runner.errors import UsageError
-from runner.record import dataclass
 from runner.secret import sops
 
 SETTINGS = """\

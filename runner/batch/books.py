@@ -9,6 +9,7 @@ import json
 import socket
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.batch.identity import check_flow, check_same, facts
@@ -18,7 +19,6 @@ from runner.ledger.database import Database
 from runner.ledger.lock import FileLock
 from runner.ledger.writer import Writer
 from runner.model import Flow, Settings
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     from runner.rows import RowFile

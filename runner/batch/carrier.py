@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,6 @@ from runner.ledger.deliveries import Deliveries
 from runner.ledger.writer import Writer
 from runner.model import Event, Flow, Node, NodeResult, Run, Status
 from runner.nodes.base import Context, Sender
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

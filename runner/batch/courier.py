@@ -13,7 +13,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 
 from runner.batch.feed import Feed, Item, Ready
@@ -30,7 +30,6 @@ from runner.ledger.batches import Ours, Record, RowState
 from runner.ledger.writer import Writer
 from runner.model import Envelope, Outcome
 from runner.nodes.prepared import Filled
-from runner.record import dataclass
 from runner.smtp.job import Job
 from runner.smtp.pool import Sender
 from runner.smtp.transaction import Letter

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.ledger.batches import FINAL, Claim, Ours, Record
 from runner.ledger.delivery import Replies
 from runner.ledger.writer import Writer
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     from runner.nodes.prepared import Filled

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from runner.credential import Rate
 from runner.ledger.estimate import estimate, estimate_text
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

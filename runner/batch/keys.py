@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from runner.errors import FlowpostError
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     from runner.rows import Row

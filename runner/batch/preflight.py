@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from runner.errors import FlowpostError, SecretError, UsageError
 from runner.model import Event, Flow
 from runner.nodes.base import Context
 from runner.nodes.prepared import Filled
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     from runner.rows import Row, RowFile

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,6 @@ from runner.errors import FlowpostError
 from runner.ledger.database import Database
 from runner.model import Flow
 from runner.nodes.base import Context
-from runner.record import dataclass
 from runner.smtp.pool import Sender
 
 if TYPE_CHECKING:

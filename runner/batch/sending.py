@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from runner.batch.books import Books
@@ -23,7 +23,6 @@ from runner.ledger.budgets import Budgets
 from runner.ledger.deliveries import Deliveries
 from runner.ledger.pulse import Pulse
 from runner.nodes.base import Context
-from runner.record import dataclass
 from runner.smtp.pool import Sender
 
 _GOODBYE = 10.0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from runner.ledger.batches import Record, RowState
 from runner.model import Rejection
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from runner.engine.retry import next_delay
@@ -21,7 +22,6 @@ from runner.ledger import delivery
 from runner.ledger.batches import RowState
 from runner.ledger.delivery import Replies
 from runner.model import Outcome, Retry
-from runner.record import dataclass
 
 SERVER = (AuthError, TlsError, BlockedError, SecretError, PortError)
 """Errors that every row would meet, so that they stop the batch."""

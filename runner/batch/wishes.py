@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from runner.batch.forecast import Forecast
@@ -9,7 +10,6 @@ from runner.batch.preflight import Found
 from runner.batch.tally import Tally
 from runner.credential import Rate
 from runner.ledger.batches import RowState
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from runner.diagnostic import Diagnostic
 from runner.model import Flow, Settings
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

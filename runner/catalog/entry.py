@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner.diagnostic import Diagnostic, Invalid
 from runner.load import LoadedFlow, read_flow
 from runner.model import Settings
-from runner.record import dataclass
 from runner.watch import ABSENT, Marks
 
 _LOG = logging.getLogger("flowpost.catalog")

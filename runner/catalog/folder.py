@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner.diagnostic import Diagnostic
 from runner.load.workspace import flow_files
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from runner.diagnostic import Diagnostic
 from runner.load import LoadedFlow
 from runner.load.triggers import webhook_paths
 from runner.model import Flow
-from runner.record import dataclass
 
 Claim = tuple[str, str]
 """What is claimed, in words, and its name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner import source
@@ -13,7 +13,6 @@ from runner.load import SETTINGS_FILE, load_settings
 from runner.load.workspace import read_file
 from runner.model import Settings
 from runner.net.guard import Guard
-from runner.record import dataclass
 
 LIVE = {
     "vars": "vars",

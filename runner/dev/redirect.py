@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from runner.credential import Encryption, HttpCredential, SmtpCredential
 from runner.dev.inbox import Inbox
 from runner.nodes.base import Credentials
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

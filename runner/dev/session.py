@@ -7,10 +7,8 @@ import base64
 import binascii
 import contextlib
 import ssl
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol, cast
-
-from runner.record import dataclass
 
 MAX_LINE = 16 * 1024
 """Octets of one command line; long enough for a login line."""

@@ -10,10 +10,9 @@ import os
 import secrets
 import ssl
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ without ending one node in between.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from runner.engine.durable import Queue, Way
 from runner.engine.values import dump
 from runner.errors import FlowpostError
 from runner.ledger.database import execute, first, rows
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from runner.current import about
@@ -17,7 +17,6 @@ from runner.ledger.postponed import Postponed
 from runner.model import Event, Flow, Node, NodeResult, OnError, Retry, Run, Status
 from runner.nodes import node_type
 from runner.nodes.base import Context, NodeType, NotRehearsed, render
-from runner.record import dataclass
 
 MAX_ITEMS = 10_000
 """A ``for_each`` list longer than this is refused: a longer one is a batch."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ from runner.ledger.deliveries import Deliveries
 from runner.ledger.writer import Writer
 from runner.model import Node, NodeResult, Run, Status
 from runner.nodes.base import Context, Sender
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

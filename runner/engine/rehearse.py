@@ -7,7 +7,7 @@ needs that answer is *unforeseen*, which is no failure. An attachment from a URL
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from runner.engine.execute import Execution
 from runner.engine.offline import Later, Offline, Once, StandIns
@@ -16,7 +16,6 @@ from runner.errors import FlowpostError, UsageError
 from runner.model import Event, Flow, Node, NodeResult, OnError, Status
 from runner.nodes.base import Context, Message, NodeType, NotRehearsed
 from runner.nodes.prepared import PreparedSmtp
-from runner.record import dataclass
 from runner.schema.problems import Problem
 
 

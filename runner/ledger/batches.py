@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from runner.ledger.database import execute, first, rows
 from runner.ledger.delivery import Replies, dump_replies, load_replies
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

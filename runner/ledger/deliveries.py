@@ -7,7 +7,7 @@ import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from runner.credential import SmtpCredential
@@ -18,7 +18,6 @@ from runner.ledger.delivery import Held, Replies, Settled, State, Try
 from runner.ledger.postponed import Postponed
 from runner.ledger.writer import Writer
 from runner.model import Envelope, Outcome
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

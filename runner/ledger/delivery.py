@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from runner.errors import EnvelopeError
 from runner.model import Outcome, Rejection
-from runner.record import dataclass
 
 
 class State(StrEnum):

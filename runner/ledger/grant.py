@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from runner.credential import Rate
-from runner.record import dataclass
 
 PARTS = 100
 HORIZON = 0.5

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-
-from runner.record import dataclass
+from dataclasses import dataclass
 
 _FIELDS = (
     ("minute", 0, 59),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +16,6 @@ from runner.load.shapes import base_names
 from runner.load.triggers import build_triggers, check_triggers
 from runner.load.workspace import read_file, relative_name
 from runner.model import Flow, Settings
-from runner.record import dataclass
 from runner.source import Document
 from runner.template import Delimiters, Templates
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.diagnostic import Diagnostic, Invalid, tidy
@@ -11,7 +11,6 @@ from runner.load.flow import LoadedFlow, read_flow
 from runner.load.triggers import webhook_paths
 from runner.load.workspace import flow_files
 from runner.model import Flow, Settings
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from runner import schema
 from runner.diagnostic import Diagnostic, Invalid
 from runner.model import Template
-from runner.record import dataclass
 from runner.source import Document
 from runner.template import Kind, Shape, Templates, Where, check_names, is_template
 from runner.template import Template as Compiled

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
@@ -21,7 +21,6 @@ from runner.net.guard import Guard
 from runner.net.header import across_origins, check_headers, decode, encode, without_content
 from runner.net.translate import HINT, translated
 from runner.net.url import Params, Url, parse_url
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     import ssl

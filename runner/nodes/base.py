@@ -7,7 +7,7 @@ register. The module ends with ``NODE = TheClass``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
@@ -16,7 +16,6 @@ from runner.credential import HttpCredential, SmtpCredential
 from runner.errors import FlowpostError
 from runner.model import Envelope, Outcome, Retry, Settings, Template
 from runner.net.http import HttpClient
-from runner.record import dataclass
 
 
 class Credentials(Protocol):

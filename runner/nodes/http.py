@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Self
 
 from runner.credential import HttpCredential
@@ -22,7 +22,6 @@ from runner.nodes.base import (
     credential_reference,
     is_literal,
 )
-from runner.record import dataclass
 from runner.units import duration
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")

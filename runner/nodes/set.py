@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Self
 
 from runner.nodes.base import Context, NodeType
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, Self
 
@@ -21,7 +21,6 @@ from runner.mail.message import Mail
 from runner.model import Delivery, Envelope, Outcome, Rejection, Retry
 from runner.net.fetch import fetch_attachment
 from runner.nodes.base import Context, Message, NodeType, Problem, References, credential_reference
-from runner.record import dataclass
 from runner.template.markup import inline_css
 
 FETCH_SECONDS = 30.0

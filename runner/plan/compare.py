@@ -6,12 +6,12 @@ import hashlib
 import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
 from runner.nodes.base import Message
 from runner.plan.face import Face, face
-from runner.record import dataclass
 
 CONTEXT = 2
 """Lines around a change in a text."""

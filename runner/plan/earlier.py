@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from runner.diagnostic import Invalid
 from runner.errors import ConfigurationError
@@ -15,7 +15,6 @@ from runner.nodes.base import is_literal
 from runner.plan.result import Against
 from runner.plan.revision import Revision
 from runner.plan.whereto import as_meant
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from runner.nodes.base import Message
-from runner.record import dataclass
 
 NOBODY = "flowpost-stand-in.invalid"
 """The domain of a sender that stands for a credential's default one, where the credential cannot be opened."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from itertools import pairwise
@@ -17,7 +17,6 @@ from runner.plan.compare import Difference, compare
 from runner.plan.face import face
 from runner.plan.result import Changed, CredentialPlan, First, NodePlan, Place, Plan
 from runner.plan.whereto import Router
-from runner.record import dataclass
 
 if TYPE_CHECKING:
     from runner.engine.rehearse import Rehearsal, Rehearsed, Unforeseen

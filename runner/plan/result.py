@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from runner.credential import Rate
 from runner.engine.rehearse import Unforeseen
@@ -11,7 +11,6 @@ from runner.ledger.estimate import estimate
 from runner.model import Delivery
 from runner.plan.compare import Change
 from runner.plan.face import Face
-from runner.record import dataclass
 
 MAX_TOLD = 1_000
 """Bad rows that are told one by one."""

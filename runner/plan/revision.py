@@ -13,11 +13,10 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from runner.errors import UsageError
-from runner.record import dataclass
 
 MAX_SECONDS = 30.0
 """For one call of git."""

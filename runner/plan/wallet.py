@@ -5,13 +5,12 @@ A fork's CI has no key. Then the plan goes on with what is known without it, and
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from runner.credential import Encryption, HttpCredential, SmtpCredential
 from runner.errors import FlowpostError, PortError, SecretError
 from runner.nodes.base import Credentials
 from runner.plan.face import NOBODY
-from runner.record import dataclass
 from runner.secret.store import CredentialStore
 
 

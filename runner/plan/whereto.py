@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from runner.errors import AddressError
 from runner.mail.address import Address, parse_one
 from runner.mail.delivery import matches
 from runner.model import Delivery, Settings
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from runner.errors import UsageError
-from runner.record import dataclass
 from runner.rows.limits import MAX_ROW
 from runner.rows.row import Row
 

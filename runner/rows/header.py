@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import StringIO
 
 from runner.errors import UsageError
-from runner.record import dataclass
 from runner.rows.block import Mark, broken, vanished
 from runner.rows.delimited import allow_long_cells, open_quote, whole_lines
 from runner.rows.limits import BLOCK, MAX_COLUMNS, MAX_ROW

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from runner.errors import UsageError
-from runner.record import dataclass
 from runner.rows.block import Format, Mark, broken
 from runner.rows.content import Content
 from runner.rows.limits import BLOCK

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from runner.errors import FlowpostError
-from runner.record import dataclass
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from runner.errors import ConfigurationError
-from runner.record import dataclass
 from runner.schema.verdict import METASCHEMA, is_plainly_valid
 from runner.schema.words import kind_of, kinds, nearest, quoted
 

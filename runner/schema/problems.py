@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from runner.record import dataclass
 from runner.schema.explain import grouped
 from runner.schema.formats import FORMATS
 from runner.schema.words import kind_of, kinds, quoted

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runner.errors import PortError, SecretError
-from runner.record import dataclass
 from runner.secret import build, files, policy, rules, typed
 from runner.secret.fields import SHAPES, Field
 from runner.secret.sops import document, edit, encrypt, keys

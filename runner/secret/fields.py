@@ -7,8 +7,8 @@ in ``typed.py`` reads them; nothing else lists a credential's keys.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from runner.record import dataclass
 from runner.secret.presets import PRESETS
 
 NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"

@@ -7,10 +7,10 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import SecretError
-from runner.record import dataclass
 from runner.secret import age
 
 MAX_KEY_FILE = 1 << 20

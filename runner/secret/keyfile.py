@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.errors import SecretError
-from runner.record import dataclass
 from runner.secret import age, files, identities
 
 

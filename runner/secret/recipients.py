@@ -6,10 +6,10 @@ data key.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import SecretError
-from runner.record import dataclass
 from runner.secret import age, change, files, rules
 from runner.secret.fields import is_secret
 from runner.secret.sops import nodes, rekey

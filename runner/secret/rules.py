@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import SecretError
-from runner.record import dataclass
 from runner.secret import age, files
 from runner.secret.sops import nodes
 from runner.secret.sops.nodes import FormatError, Mapping, Node, Scalar, Sequence

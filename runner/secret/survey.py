@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from runner.diagnostic import Diagnostic, tidy
 from runner.errors import SecretError
-from runner.record import dataclass
 from runner.secret import files, memory
 from runner.secret.sops import document
 from runner.secret.store import CredentialStore

@@ -11,10 +11,10 @@ import ipaddress
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from runner.diagnostic import Severity
-from runner.record import dataclass
 from runner.secret.fields import NAME, SHAPES, Field, Section
 from runner.secret.sops.scalar import Leaf
 

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.catalog import Catalog, Change, follow
@@ -15,7 +16,6 @@ from runner.engine.service import Engine
 from runner.errors import FlowpostError
 from runner.ledger.schedules import DatabaseMarks
 from runner.model import Accepted, Event, Flow, Settings
-from runner.record import dataclass
 from runner.secret.store import CredentialStore
 from runner.serve.metrics import Metrics
 from runner.triggers.clockwork import Clockwork

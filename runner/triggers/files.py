@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -14,7 +15,6 @@ from pathlib import Path, PurePosixPath
 
 from runner.errors import Conflict, FlowpostError
 from runner.model import Event, Flow
-from runner.record import dataclass
 from runner.triggers.base import Acceptor, BadBody, Bodies, Flows
 from runner.triggers.inbox import MAX_NAME, Changed, Claimed, Inbox, Seen
 

@@ -14,10 +14,10 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from runner.record import dataclass
 from runner.triggers.base import BadBody
 from runner.triggers.payload import parse_json
 

@@ -12,12 +12,11 @@ A tick is an instant. Where the clocks change there are two rules, as in cron(8)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from runner.load.cron import Cron, parse_cron
 from runner.model import Event, Flow
-from runner.record import dataclass
 
 GRACE = timedelta(seconds=90)
 """A tick that is no older than this is on time; older ones were missed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -11,7 +12,6 @@ from urllib.parse import parse_qsl
 from runner.credential import Credential, WebhookCredential
 from runner.errors import SecretError
 from runner.model import Event, Flow
-from runner.record import dataclass
 from runner.triggers.base import BadBody, Flows
 from runner.triggers.signature import ID, Headers
 from runner.units import rate

@@ -7,9 +7,8 @@ import hashlib
 import os
 import stat
 import time
+from dataclasses import dataclass
 from pathlib import Path
-
-from runner.record import dataclass
 
 MAX_BYTES = 1024 * 1024
 """Bytes of a file that are read; what is larger, no loader takes, and its status stands for its content."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner.record import dataclass
 from runner.watch.marks import FOLDER, Marks, inside
 
 MAX_FILES = 100_000

@@ -7,7 +7,7 @@ import base64
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from runner.credential import WebhookCredential
 from runner.errors import Conflict, FlowpostError, SecretError, Unavailable
 from runner.model import Event, Run
-from runner.record import dataclass
 from runner.triggers.base import Acceptor, BadBody, Bodies, Waiter
 from runner.triggers.signature import Unauthorized, check_head, verify
 from runner.triggers.webhook import Credentials, Hook, Hooks, credential_of, idempotency_key, make_event

@@ -7,8 +7,8 @@ parsers drop comments, but what lies between the scalars of a valid text can hol
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from runner.record import dataclass
 from runner.secret.sops.nodes import Mapping, Node, Scalar, Sequence
 
 Path = tuple[str, ...]

@@ -6,11 +6,11 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Series
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from runner.errors import SecretError
-from runner.record import dataclass
 from runner.secret import age
 from runner.secret.sops import cipher, metadata, nodes
 from runner.secret.sops.metadata import Metadata, Rule

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from runner.record import dataclass
 from runner.secret.sops import cipher, comments, emit, nodes
 from runner.secret.sops.document import Document, Place, digest, leaves, now, places
 from runner.secret.sops.nodes import FormatError, Mapping, Node, Scalar

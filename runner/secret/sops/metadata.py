@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from runner.record import dataclass
 from runner.secret.sops import pattern
 from runner.secret.sops.nodes import FormatError, Mapping, Node, Scalar, Sequence
 

@@ -7,11 +7,10 @@ limits end it early. Scalars are not resolved here: SOPS resolves by other rules
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from runner.errors import SecretError
-from runner.record import dataclass
 
 MAX_BYTES = 1 << 20
 """Bytes of a file; a credential needs a few thousand."""
