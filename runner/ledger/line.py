@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 import uuid
@@ -19,6 +20,8 @@ from runner.ledger.postponed import Postponed
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+log = logging.getLogger(__name__)
 
 GONE = 6.0
 """Seconds after which a process that tells nothing is gone, with all that it had under way."""
@@ -178,9 +181,12 @@ class Line:
                             await self._news.wait()
                 if not self._unserved():
                     await asyncio.sleep(_PAUSE)
-        except BaseException:
+        except asyncio.CancelledError:
             self._postpone(_AWAY, self._spacing, everyone=True)
             raise
+        except Exception:
+            log.exception("the rates of %s could not be kept: nobody leaves", self._key)
+            self._postpone(_AWAY, self._spacing, everyone=True)
         finally:
             self._task = None
 
