@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from runner.batch.books import Books
-from runner.batch.carrier import AT_ONCE, Carrier
 from runner.batch.courier import Courier
 from runner.batch.feed import Feed
 from runner.batch.letters import Bodies, Letters
@@ -20,10 +20,12 @@ from runner.credential import SmtpCredential
 from runner.errors import Unavailable
 from runner.ledger.batches import Ours
 from runner.ledger.budgets import Budgets
-from runner.ledger.deliveries import Deliveries
 from runner.ledger.pulse import Pulse
 from runner.nodes.base import Context
 from runner.smtp.pool import Sender
+
+if TYPE_CHECKING:
+    from runner.batch.carrier import Carrier
 
 _GOODBYE = 10.0
 """Seconds for which the last words are tried to be written."""
@@ -93,6 +95,10 @@ class Sending:
         )
 
     def _carrier(self, feed: Feed, ours: Ours, budgets: Budgets, pulse: Pulse) -> Carrier:
+        # Here, since a flow of one mail goes without them and all that they need.
+        from runner.batch.carrier import AT_ONCE, Carrier
+        from runner.ledger.deliveries import Deliveries
+
         wishes, writer = self.books.wishes, self.books.writer
         deliveries = Deliveries(
             writer=writer, owner=ours.owner, turn=self._turn(budgets), trusted=lambda: pulse.trusted

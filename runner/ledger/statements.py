@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
 
+# Not importlib.resources, which reads zip files and takes some milliseconds to load.
+_FOLDER = Path(__file__).with_name("sql")
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
@@ -26,7 +28,7 @@ def statement(name: str) -> TextClause:
 @cache
 def read_statements(file: str) -> dict[str, str]:
     """Every statement of ``sql/<file>.sql``, by name."""
-    parts = _NAME.split((files(__package__) / "sql" / f"{file}.sql").read_text("utf-8"))
+    parts = _NAME.split((_FOLDER / f"{file}.sql").read_text("utf-8"))
     return {
         name: _COMMENT.sub("", body).strip().rstrip(";")
         for name, body in zip(parts[1::2], parts[2::2], strict=True)
@@ -39,7 +41,7 @@ def migrations(dialect: str) -> list[tuple[str, list[str]]]:
     ``NN_subject.sql`` is for both, ``NN_subject.<dialect>.sql`` for one.
     """
     found = []
-    for entry in sorted((files(__package__) / "sql" / "migrations").iterdir(), key=lambda path: path.name):
+    for entry in sorted((_FOLDER / "migrations").iterdir(), key=lambda path: path.name):
         stem, dot, only = entry.name.removesuffix(".sql").partition(".")
         if dot and only != dialect:
             continue

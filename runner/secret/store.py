@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import logging
 import re
@@ -163,8 +162,10 @@ class CredentialStore:
                     f"{self.shown(self.folder / f'{name}{ending}')}: {what} are not supported, only SOPS YAML and .age",
                     hint=f"name it {name}.yaml, encrypted with sops as YAML",
                 )
+        from difflib import get_close_matches
+
         names = self.names()
-        near = difflib.get_close_matches(name, names, 1)
+        near = get_close_matches(name, names, 1)
         known = (
             f"credentials of this workspace: {', '.join(names[:20])}"
             if names

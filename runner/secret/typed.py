@@ -6,7 +6,6 @@ as the tables say is a finding, and no finding quotes a value.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import math
 import re
@@ -227,8 +226,10 @@ def _list(field: Field, value: Any, path: Path, values: bool, problems: list[Pro
 
 
 def _unknown(key: str, path: Path, known: Iterable[str], what: str) -> Problem:
+    from difflib import get_close_matches
+
     names = list(known)
-    near = difflib.get_close_matches(key, names, 1)
+    near = get_close_matches(key, names, 1)
     hint = f'did you mean "{near[0]}"?' if near else f"known keys: {', '.join(names)}"
     return Problem(path, f'"{key}" is not a key of {what}', hint=hint)
 
