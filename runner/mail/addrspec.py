@@ -18,7 +18,8 @@ LONGEST = 254
 """Octets of an address on the wire: a path of 256 without its angle brackets."""
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
-_ATOM = rf"[{_ATEXT}\u0080-\U0010ffff]+"
+# atext and all that is not ASCII, written as what is left: naming nearly all of Unicode takes 6 ms to compile.
+_ATOM = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 PLAIN = rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*@{_LABEL}(?:\.{_LABEL})*"
 """Pattern of an address that needs no second look, if ``is_plain`` holds too."""
