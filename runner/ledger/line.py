@@ -108,12 +108,13 @@ class Line:
         self._waiting: deque[tuple[float, asyncio.Future[Turn]]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
+        self._asking: asyncio.Future[tuple[float, Grant]] | None = None
         self._timers: set[asyncio.TimerHandle] = set()
         self._held = 0
         self._out = 0
         self._flying = 0
         self._answers: list[float] = []
-        self._dirty = False
+        self._dirty = self._closed = False
         self._told = -math.inf
         self._took: deque[float] = deque(maxlen=_SAMPLES)
         self._ahead: deque[float] = deque(maxlen=16)
@@ -122,6 +123,8 @@ class Line:
 
     async def turn(self, patience: float) -> Turn:
         """Return just before the turn's moment; raises Postponed when that is further away than ``patience``."""
+        if self._closed:
+            raise Postponed(_AWAY)
         future: asyncio.Future[Turn] = self.loop.create_future()
         self._waiting.append((patience, future))
         self._go_on()
@@ -145,10 +148,14 @@ class Line:
 
     async def close(self) -> None:
         """Stop; those who wait are postponed, and what is under way counts as arriving now."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        if self._asking is not None and not self._asking.done():
+            # A thread cannot be cancelled, and what it writes must not come after the last word.
+            await asyncio.wait([self._asking])
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
@@ -163,7 +170,7 @@ class Line:
 
     def _go_on(self) -> None:
         self._news.set()
-        if self._task is None:
+        if self._task is None and not self._closed:
             self._task = self.loop.create_task(self._serve())
 
     async def _serve(self) -> None:
@@ -204,9 +211,12 @@ class Line:
         wanted = self._unserved()
         held, floor = self._held, floor_of(self._took)
         try:
-            now, grant = await asyncio.to_thread(
-                self._write, lambda connection: self._exchange(connection, wanted, held, floor, answers)
+            self._asking = self.loop.run_in_executor(
+                None,
+                self._write,
+                lambda connection: self._exchange(connection, wanted, held, floor, answers),
             )
+            now, grant = await asyncio.shield(self._asking)
         except Unavailable:
             self._answers = answers + self._answers
             self._postpone(_AWAY, self._spacing, everyone=True)
