@@ -7,7 +7,7 @@ were encoded, attachments that are the same for all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -84,7 +84,7 @@ class _Body:
     def __init__(self, template: Template, texts: frozenset[str]) -> None:
         self.template = template
         self.recurring = Recurring(texts)
-        self.parts: list[str] = []
+        self.parts: Sequence[str] = []
         self.text: str | None = None
 
     def render(self, scope: Mapping[str, object]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ class Template:
         self._root: Any = None
         self._start: Any = None
         self._finish: Any = None
+        self._short: Any = None
+        self._short_parts: Any = None
 
     def __repr__(self) -> str:
         return f"Template({self.kind}, {self.where.field}, {self.where.path})"
@@ -48,6 +50,8 @@ class Template:
         """
         if self._root is None:
             self._prepare(scope)
+        if self._short is not None and (found := self._short(scope, self.limit)) is not None:
+            return found
         try:
             return self._finish(self._root(self._start(scope)), self.limit)
         except TemplateError:
@@ -55,12 +59,16 @@ class Template:
         except Exception as error:
             raise self._explained(error, scope) from error
 
-    def parts(self, scope: Mapping[str, object]) -> list[str]:
+    def parts(self, scope: Mapping[str, object]) -> Sequence[str]:
         """What ``render`` joins to a text; only for a template that has ``texts``. Raises as ``render`` does."""
-        from runner.template.output import gather
-
         if self._root is None:
             self._prepare(scope)
+        if self._short_parts is not None:
+            found: Sequence[str] | None = self._short_parts(scope, self.limit)
+            if found is not None:
+                return found
+        from runner.template.output import gather
+
         try:
             return gather(self._root(self._start(scope)), self.limit)
         except Exception as error:
@@ -81,13 +89,14 @@ class Template:
             return None
 
     def _prepare(self, scope: Mapping[str, object]) -> None:
-        from runner.template.finish import finisher, starter
+        from runner.template.finish import finisher, shortcut, starter
 
         try:
             root = self.unit.root_render_func
         except Exception as error:
             raise self._explained(error, scope) from error
         self._finish = finisher(self.unit, self._after)
+        self._short, self._short_parts = shortcut(self.unit, self._finish)
         self._start = starter(self.unit)
         self._root = root
 

@@ -16,6 +16,7 @@ from runner.template.engine import Scope, Unit
 from runner.template.grammar import lone
 from runner.template.kinds import Kind
 from runner.template.output import address, collect, url
+from runner.template.straight import Alone, NotStraight, Straight
 from runner.template.values import SCALARS, Html, plain, to_text
 
 _NATIVE = (Kind.TEXT, Kind.URL, Kind.EXPRESSION)
@@ -89,6 +90,27 @@ def finisher(unit: Unit, after: Callable[[str], str] | None) -> Callable[[Iterab
 def is_joined(unit: Unit, after: Callable[[str], str] | None) -> bool:
     """Whether the field's value is its parts and nothing but them."""
     return finisher(unit, after) is collect
+
+
+Quick = Callable[[Mapping[str, object], int], Any]
+"""Another way to a field's value, from a scope and within a limit; None where it has to be the longer one."""
+
+
+def shortcut(unit: Unit, finish: Callable[[Iterable[Any], int], Any]) -> tuple[Quick | None, Quick | None]:
+    """The short ways to the value and to the parts of a template that holds nothing but the simple."""
+    try:
+        if finish is _taken:
+            found = lone(unit.tree)
+            return (None if found is None else Alone(found).value), None
+        if finish is collect:
+            straight = Straight(unit.tree, escaped=unit.kind is Kind.HTML)
+            return straight.text, straight.parts
+        if finish is address:
+            straight = Straight(unit.tree)
+            return (None if straight.tests else straight.pieces), None
+    except NotStraight:
+        pass
+    return None, None
 
 
 def _followed(after: Callable[[str], str], text: str) -> str:

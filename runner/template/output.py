@@ -27,7 +27,8 @@ _AT_ONCE = 256
 _MOST_CONCATENATED = 20_000_000
 _MOST_PIECES = 10_000
 _FEW = 64
-_MARKUP = re.compile("[&<>'\"]").search
+MARKUP = re.compile("[&<>'\"]").search
+"""Finds what has to be escaped in HTML."""
 
 
 class Mixed:
@@ -47,7 +48,7 @@ def text_out(value: Any) -> str:
 def html_out(value: Any) -> str:
     """A value in HTML."""
     if type(value) is str and len(value) < 4096:
-        if _MARKUP(value) is None:
+        if MARKUP(value) is None:
             return value
         # markupsafe's replacements, without an object of its class for a text that is joined at once
         return (
