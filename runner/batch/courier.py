@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from runner.batch.feed import Feed, Item, Ready
 from runner.batch.later import Later
@@ -33,6 +34,9 @@ from runner.nodes.prepared import Filled
 from runner.smtp.job import Job
 from runner.smtp.pool import Sender
 from runner.smtp.transaction import Letter
+
+if TYPE_CHECKING:
+    from runner.batch.permits import Claim
 
 GROUP = 100
 """Rows that share a transaction at most."""
@@ -61,7 +65,7 @@ class Courier:
     writer: Writer
     sender: Sender
     credential: Callable[[], Awaitable[SmtpCredential]]
-    turn: Callable[[SmtpCredential], Awaitable[None]]
+    claim: Claim
     watcher: Watcher
     stop: Stop
     check: bool
@@ -78,7 +82,7 @@ class Courier:
         self._flying: dict[int, Job] = {}
         self._ended: list[tuple[Item, Record, str | None]] = []
         self._permits = Permits(
-            self.turn,
+            self.claim,
             self.wake,
             lambda seconds: self.watcher.waits(len(self._ready), seconds, "for the rates"),
             self.stop,
@@ -233,9 +237,10 @@ class Courier:
             # One message finds out whether the server is back.
             room = min(room, 1 - len(self._flying))
         room = min(max(room, 0), len(self._ready))
-        if self.paced(credential):
-            room = self._permits.take(credential, room)
-        return [self._ready.popleft() for _ in range(room)]
+        if not self.paced(credential):
+            return [self._ready.popleft() for _ in range(room)]
+        turns = self._permits.take(credential, room)
+        return [self._ready.popleft().with_turn(turn) for turn in turns]
 
     # -- sessions ------------------------------------------------------------------------------------
 
@@ -267,6 +272,8 @@ class Courier:
 
     def _landed(self, ready: Ready, envelope: Envelope, job: asyncio.Future[Outcome]) -> None:
         self._flying.pop(ready.item.row.number, None)
+        if ready.turn is not None:
+            ready.turn.over()
         self._judge(ready, envelope, job)
         self._gather()
 

@@ -13,6 +13,7 @@ from runner.ledger.delivery import Replies
 from runner.ledger.writer import Writer
 
 if TYPE_CHECKING:
+    from runner.ledger.deliveries import Turn
     from runner.nodes.prepared import Filled
     from runner.rows import Row, RowFile
 
@@ -46,10 +47,16 @@ class Item:
 
 @dataclass(eq=False, slots=True)
 class Ready:
-    """A row whose message is written."""
+    """A row whose message is written; ``turn`` is its turn at the rates, once it has one."""
 
     item: Item
     filled: Filled
+    turn: Turn | None = None
+
+    def with_turn(self, turn: Turn | None) -> Ready:
+        """The same, with its turn."""
+        self.turn = turn
+        return self
 
 
 class Feed:

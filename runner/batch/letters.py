@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.credential import SmtpCredential
-from runner.engine.scope import base_scope
+from runner.engine.scope import base_scope, with_body
 from runner.errors import FlowpostError, UsageError
 from runner.model import Event, Flow, Retry, Settings
 from runner.nodes import node_type
@@ -70,10 +70,10 @@ class Letters:
     ) -> None:
         self.node = flow.nodes[0]
         self.prepared = prepared
-        self._flow = flow
         self._settings = settings
         self._batch_id = batch_id
         self._time = time
+        self._blank = base_scope(flow, Event(type=EVENT, body=None, time=time), batch_id, settings.vars)
 
     @classmethod
     def of(cls, flow: Flow, settings: Settings, root: Path, batch_id: str, time: datetime) -> Letters | None:
@@ -99,8 +99,7 @@ class Letters:
     def fill(self, number: int, body: Mapping[str, Any], credential: SmtpCredential) -> Filled | None:
         """The row's message; None when the node's ``when`` says no. Raises the node's own errors."""
         run_id = row_id(self._batch_id, number)
-        event = Event(type=EVENT, body=body, time=self._time)
-        scope = base_scope(self._flow, event, run_id, self._settings.vars)
+        scope = with_body(self._blank, body, run_id)
         if self.node.when is not None and not self.node.when.render(scope):
             return None
         key = (self._settings.workspace, run_id, self.node.id)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from runner.batch.stop import Stop
 from runner.credential import SmtpCredential
 from runner.errors import FlowpostError
 from runner.ledger.postponed import Postponed
+
+if TYPE_CHECKING:
+    from runner.ledger.deliveries import Turn
+
+    Claim = Callable[[SmtpCredential], Awaitable[Turn | None]]
 
 _LONGEST = 60.0
 """Seconds after which somebody whose turn is far away asks again: rates may have changed."""
@@ -19,27 +26,25 @@ class Permits:
 
     def __init__(
         self,
-        turn: Callable[[SmtpCredential], Awaitable[None]],
+        claim: Claim,
         wake: Callable[[], None],
         waits: Callable[[float], None],
         stop: Stop,
     ) -> None:
-        self._turn = turn
+        self._claim = claim
         self._wake = wake
         self._waits = waits
         self._stop = stop
-        self._held = 0
+        self._held: deque[Turn | None] = deque()
         self._asking: set[asyncio.Task[None]] = set()
 
-    def take(self, credential: SmtpCredential, wanted: int) -> int:
-        """How many of ``wanted`` messages may leave now; turns for the others are asked for."""
-        for _ in range(wanted - self._held - len(self._asking)):
+    def take(self, credential: SmtpCredential, wanted: int) -> list[Turn | None]:
+        """The turns of those of ``wanted`` messages that may leave now; for the others they are asked for."""
+        for _ in range(wanted - len(self._held) - len(self._asking)):
             task = asyncio.create_task(self._ask(credential))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
-        taken = min(wanted, self._held)
-        self._held -= taken
-        return taken
+        return [self._held.popleft() for _ in range(min(wanted, len(self._held)))]
 
     async def close(self) -> None:
         """Ask for no more."""
@@ -49,8 +54,10 @@ class Permits:
 
     async def _ask(self, credential: SmtpCredential) -> None:
         try:
-            await self._turn(credential)
-            self._held += 1
+            turn = await self._claim(credential)
+            if turn is not None:
+                await turn.begin()
+            self._held.append(turn)
         except Postponed as later:
             self._waits(later.seconds)
             await asyncio.sleep(min(later.seconds, _LONGEST))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from runner.smtp.pool import Sender
 
 if TYPE_CHECKING:
     from runner.batch.carrier import Carrier
+    from runner.batch.permits import Claim
 
 _GOODBYE = 10.0
 """Seconds for which the last words are tried to be written."""
@@ -85,7 +85,7 @@ class Sending:
             writer=self.books.writer,
             sender=self.sender,
             credential=lambda: self._credential(letters.credential),
-            turn=self._turn(budgets),
+            claim=self._claim(budgets),
             paced=lambda credential: bool(credential.rates or wishes.rate),
             watcher=self.sums,
             stop=self.stop,
@@ -101,7 +101,7 @@ class Sending:
 
         wishes, writer = self.books.wishes, self.books.writer
         deliveries = Deliveries(
-            writer=writer, owner=ours.owner, turn=self._turn(budgets), trusted=lambda: pulse.trusted
+            writer=writer, owner=ours.owner, turn=self._claim(budgets), trusted=lambda: pulse.trusted
         )
         return Carrier(
             feed=feed,
@@ -127,13 +127,8 @@ class Sending:
             return credential
         return replace(credential, max_connections=wanted)
 
-    def _turn(self, budgets: Budgets) -> Callable[[SmtpCredential], Awaitable[None]]:
+    def _claim(self, budgets: Budgets) -> Claim:
         own = self.books.wishes.rate
         rates = () if own is None else (own,)
         key = f"batch {self.books.batch_id}"
-
-        async def turn(credential: SmtpCredential) -> None:
-            await budgets.pass_through(key, rates)
-            await budgets.turn(credential)
-
-        return turn
+        return lambda credential: budgets.claim_both(key, rates, credential)

@@ -1,8 +1,8 @@
 """The connections of one credential: a queue of letters, and workers that each own one session.
 
-Openings go one after the other: a wrong password is then tried once, not once per connection, and a server
-that is down is asked once for all who wait. A worker takes the next letter only when its session stands,
-so a failed opening holds no letter back.
+While no session stands, openings go one after the other: a wrong password is then tried once, not once per
+connection, and a server that is down is asked once for all who wait. A worker takes the next letter only when its
+session stands, so a failed opening holds no letter back.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Lane:
         self._resting: deque[asyncio.Future[Job | None]] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._sessions: set[Session] = set()
-        self._opening = asyncio.Lock()
-        self._opener: asyncio.Task[None] | None = None
+        self._opening = asyncio.Condition()
+        self._openers: set[asyncio.Task[None]] = set()
         self._fewer = (0, -1.0)
         self._retired = False
         self._closed = False
@@ -86,8 +86,8 @@ class Lane:
         self._closed = True
         while self._jobs:
             self._jobs.popleft().fail(_closed())
-        if self._opener is not None:
-            self._opener.cancel()  # nobody waits for that session any more
+        for opener in self._openers:
+            opener.cancel()  # nobody waits for that session any more
         if self._workers:
             _, late = await asyncio.wait(self._workers, timeout=patience)
             for worker in late:
@@ -233,17 +233,32 @@ class Lane:
         return DotConveyor(session, self)
 
     async def _open(self) -> Session | None:
-        """A new session, or None when there is nothing to do, or no session to be had."""
-        async with self._opening:
-            self._opener = asyncio.current_task()
-            try:
-                return await self._open_alone()
-            finally:
-                self._opener = None
+        """A new session, or None when there is nothing to do, or no session to be had.
 
-    async def _open_alone(self) -> Session | None:
-        waiting = any(not job.done() for job in self._jobs)
-        if not waiting or self._standing() >= self._limit():
+        The first one alone, so that a wrong password is tried once; behind a login that was accepted the others
+        open side by side: ten in turn would take a distant server seconds.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        async with self._opening:
+            await self._opening.wait_for(lambda: len(self._openers) < self._openings())
+            self._openers.add(task)
+        try:
+            return await self._open_one()
+        finally:
+            self._openers.discard(task)
+            async with self._opening:
+                self._opening.notify_all()
+
+    def _openings(self) -> int:
+        """How many may go on at a time: no more than letters wait for, and one until a session stands."""
+        return max(1, self._waiting()) if self._standing() else 1
+
+    def _waiting(self) -> int:
+        return sum(not job.done() for job in self._jobs)
+
+    async def _open_one(self) -> Session | None:
+        if not self._waiting() or self._standing() >= self._limit():
             return None
         await self._slow_down()
         try:

@@ -97,7 +97,7 @@ def test_the_rows_of_a_process_that_died_are_taken_over(workspace: Workspace, po
         code, summary = living.end(120)
         came = arrived(server)
         assert not {name: number for name, number in came.items() if number > 1}
-        assert len(addresses(300) - set(came)) <= summary["unknown"] <= 2
+        assert len(addresses(300) - set(came)) <= summary["unknown"] <= WINDOW
         assert code == (1 if summary["unknown"] else 0)
         assert time.monotonic() - killed < 60
 

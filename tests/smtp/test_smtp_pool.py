@@ -146,7 +146,7 @@ async def test_leaving_the_sender_says_goodbye_everywhere() -> None:
         async with Sender(guard()) as sender:
             await send_all(sender, server, numbered(20), max_connections=3)
             # An opening that nobody needs any more is broken off, without a goodbye.
-            await until(lambda: all(lane._opener is None for lane in sender._lanes.values()))
+            await until(lambda: not any(lane._openers for lane in sender._lanes.values()))
         await until(lambda: all(connection.ended for connection in server.connections))
 
         assert [connection.commands[-1] for connection in server.connections] == ["QUIT"] * len(
@@ -277,7 +277,8 @@ async def test_a_server_that_takes_fewer_connections_than_allowed_gets_all_messa
 
     assert all(isinstance(result, Outcome) for result in results)
     assert sorted(mail.data for mail in server.messages) == sorted(messages)
-    assert len(server.connections) == 3, "one refusal is enough"
+    # Behind the first they open side by side; whoever was refused does not ask again.
+    assert len(server.connections) <= 5
 
 
 async def test_a_server_that_is_down_is_asked_once_for_all_who_wait(sender: Sender) -> None:
