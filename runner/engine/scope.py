@@ -24,6 +24,13 @@ def base_scope(flow: Flow, event: Event, run_id: str, variables: Mapping[str, ob
     }
 
 
+def with_body(scope: Mapping[str, object], body: object, run_id: str) -> dict[str, object]:
+    """The scope of another event of the same kind and moment, before any node."""
+    trigger = scope["trigger"]
+    assert isinstance(trigger, dict)
+    return {**scope, "trigger": {**trigger, "body": body}, "run": {"id": run_id}}
+
+
 def with_node(scope: Mapping[str, object], node_id: str, result: NodeResult) -> dict[str, object]:
     """The scope after a node ended."""
     nodes = scope["nodes"]

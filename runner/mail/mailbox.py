@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from runner.mail.addrspec import wire
 
 _PHRASE_NEEDS_QUOTES = re.compile(r'["(),:;<>@\[\]\\.\x00-\x1f\x7f]|^[ \t]|[ \t]$|[ \t]{2}')
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """One mailbox. ``display_name`` is plain text ("" when there is none), ``addr_spec`` canonical.
 
     Made by the functions of ``runner.mail.address``; ``compose`` checks again what it is given.

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import binascii
 import re
+from bisect import bisect_right
+from itertools import accumulate
 
 LINE = 78
 """Octets of a line, where it can be had."""
@@ -133,17 +135,15 @@ def chunks(text: str, table: dict[int, str], first: int, room: int) -> list[str]
     """``text`` written by ``table`` in chunks of at most ``first``, then ``room`` octets, never within a
     character.
     """
+    pieces = [table[ord(char)] for char in text]
+    ends = list(accumulate(map(len, pieces)))
     found: list[str] = []
-    chunk: list[str] = []
-    size = 0
-    for char in text:
-        piece = table[ord(char)]
-        if size + len(piece) > first:
-            found.append("".join(chunk))
-            chunk, size, first = [], 0, room
-        chunk.append(piece)
-        size += len(piece)
-    found.append("".join(chunk))
+    start = written = 0
+    # Where nothing fits, each character has a chunk to itself, behind an empty first one.
+    while (end := max(bisect_right(ends, written + first, start), start + bool(found))) < len(pieces):
+        found.append("".join(pieces[start:end]))
+        start, written, first = end, ends[end - 1] if end else 0, room
+    found.append("".join(pieces[start:]))
     return found
 
 
