@@ -19,25 +19,29 @@ MAX_RECIPIENTS = 100
 
 def check_limits(mail: Mail) -> None:
     """LimitError (ELIMIT) when ``mail`` passes a limit; the message says what was found and what is allowed."""
-    _check("recipients", len(mail.to) + len(mail.cc) + len(mail.bcc), MAX_RECIPIENTS)
-    _check("characters in the subject", len(mail.subject), MAX_SUBJECT)
-    _check("custom headers", len(mail.headers), MAX_HEADERS)
-    if mail.text is not None:
+    recipients = len(mail.to) + len(mail.cc) + len(mail.bcc)
+    if recipients > MAX_RECIPIENTS:
+        raise _passed("recipients", recipients, MAX_RECIPIENTS)
+    if len(mail.subject) > MAX_SUBJECT:
+        raise _passed("characters in the subject", len(mail.subject), MAX_SUBJECT)
+    if len(mail.headers) > MAX_HEADERS:
+        raise _passed("custom headers", len(mail.headers), MAX_HEADERS)
+    # A character is at most four octets: most bodies need no counting.
+    if mail.text is not None and len(mail.text) * 4 > MAX_BODY_BYTES:
         _check_body("text", mail.text)
-    if mail.html is not None:
+    if mail.html is not None and len(mail.html) * 4 > MAX_BODY_BYTES:
         _check_body("HTML", mail.html)
     if mail.attachments:
         octets = sum(len(attachment.data) for attachment in mail.attachments)
-        _check("bytes of attachments", octets, MAX_ATTACHMENTS_BYTES)
+        if octets > MAX_ATTACHMENTS_BYTES:
+            raise _passed("bytes of attachments", octets, MAX_ATTACHMENTS_BYTES)
 
 
 def _check_body(name: str, body: str) -> None:
-    # A character is at most four octets: most bodies need no counting.
-    if len(body) * 4 > MAX_BODY_BYTES:
-        octets = len(body) if body.isascii() else len(body.encode("utf-8", "surrogatepass"))
-        _check(f"bytes in the {name} body", octets, MAX_BODY_BYTES)
+    octets = len(body) if body.isascii() else len(body.encode("utf-8", "surrogatepass"))
+    if octets > MAX_BODY_BYTES:
+        raise _passed(f"bytes in the {name} body", octets, MAX_BODY_BYTES)
 
 
-def _check(what: str, found: int, allowed: int) -> None:
-    if found > allowed:
-        raise LimitError(f"{found:,} {what}, at most {allowed:,} are allowed")
+def _passed(what: str, found: int, allowed: int) -> LimitError:
+    return LimitError(f"{found:,} {what}, at most {allowed:,} are allowed")

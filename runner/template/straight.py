@@ -111,10 +111,10 @@ class Straight:
         values = self.paths.values(scope)
         if values is None:
             return None
-        outcome = tuple([test(values) for test in self.tests]) if self.tests else ()
-        texts = _simple(values)
+        texts = values if {*map(type, values)} == _TEXTS else _written(values)
         if texts is None:
             return None
+        outcome = tuple([test(values) for test in self.tests]) if self.tests else ()
         together = "".join(texts)
         if len(together) > _MOST_VALUES or self._size + self._most * len(together) > limit:
             return None
@@ -212,12 +212,9 @@ def _flat(steps: list[Any], outcome: tuple[bool, ...] | None) -> Iterable[Any]:
             yield from _flat(step.then if outcome[step.test] else step.otherwise, outcome)
 
 
-def _simple(values: list[Any]) -> list[str] | None:
-    kinds = {*map(type, values)}
-    if kinds == _TEXTS:
-        return values
+def _written(values: list[Any]) -> list[str] | None:
     try:
-        return list(map(to_text, values)) if kinds <= _SIMPLE else None
+        return list(map(to_text, values)) if {*map(type, values)} <= _SIMPLE else None
     except Refused:
         return None
 
