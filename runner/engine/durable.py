@@ -169,9 +169,8 @@ class Durable:
         leg, gate, room = self._leg, self._gate, self._room
 
         async def carry_out_beside(run_id: str, number: int) -> None:
-            waits = room.locked()
             async with room:
-                if waits and self._stopped:
+                if self._stopped:
                     # DBOS must not note that the leg is over: the next process has to begin it.
                     self._standing.add(asyncio.current_task())
                     await asyncio.Event().wait()

@@ -209,8 +209,11 @@ class Engine:
         self.draining = True
         if Durable.running:
             self._durable.stop_dequeuing()
-        if self._legs:
-            await asyncio.wait(self._legs, timeout=seconds)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        # One that was taken from the queue just before may have begun meanwhile.
+        while self._legs and (left := until - loop.time()) > 0:
+            await asyncio.wait(self._legs, timeout=left)
         for task in tuple(self._legs):
             task.cancel()
         if self._legs:
