@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from runner.engine.deserted import DEAD
 from runner.engine.execute import Execution, Listener, Silent
 from runner.engine.identity import new_run_id
 from runner.engine.leg import WAITING, WHOLE, put_result, result_values
@@ -28,7 +27,7 @@ from runner.ledger.deliveries import Deliveries
 from runner.ledger.direct import open_database
 from runner.ledger.line import Turn
 from runner.ledger.postponed import Postponed
-from runner.ledger.presence import here
+from runner.ledger.pulse import Pulse
 from runner.ledger.writer import Writer
 from runner.model import Event, Flow, Node, NodeResult, Run
 from runner.nodes.base import Context, Sender
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BEAT = 2.0
-"""Seconds between two heartbeats."""
 _INSISTENT = 5.0
 _LEG = -1
 _PRUNED = 20
@@ -66,15 +63,13 @@ class ByHand:
         self._database = open_database(context.settings.database, context.root)
         self._writer = Insistent(self._database, warn)
         self._budgets = Budgets(self._database)
-        name = socket.gethostname()
-        self._owner = f"{name}:{uuid.uuid4()}"
-        self._node = here(name)
-        self._beaten = -1e9
+        self._owner = f"{socket.gethostname()}:{uuid.uuid4()}"
+        self._pulse = Pulse(self._writer, self._owner)
         self._deliveries = Deliveries(
             writer=self._writer,
             owner=self._owner,
             turn=self._turn,
-            trusted=lambda: time.monotonic() - self._beaten < DEAD - BEAT,
+            trusted=lambda: self._pulse.trusted,
         )
         self._stack = contextlib.AsyncExitStack()
 
@@ -99,7 +94,7 @@ class ByHand:
         run_id = new_run_id()
         await self._begin(flow, event, run_id)
         journal = HandJournal(self._writer, self._deliveries, self._owner, run_id)
-        beating = asyncio.create_task(self._keep_beating())
+        beating = asyncio.create_task(self._pulse.keep_beating())
         execution = Execution(context=self._context, journal=journal, listener=listener or Silent())
         try:
             run = await execution.run(flow, event, run_id)
@@ -118,7 +113,7 @@ class ByHand:
 
     async def _begin(self, flow: Flow, event: Event, run_id: str) -> None:
         def work(connection: Connection) -> None:
-            self._beat(connection)
+            self._pulse.mark(connection)
             store_version(connection, flow, self._context.settings.templates)
             execute(
                 connection,
@@ -134,7 +129,7 @@ class ByHand:
 
         before = time.monotonic()
         await self._writer.write(work)
-        self._beaten = before
+        self._pulse.marked(before)
 
     async def _end(
         self,
@@ -148,7 +143,7 @@ class ByHand:
         values = {"status": status, "error": None if error is None else dump(error)}
 
         def work(connection: Connection) -> bool:
-            execute(connection, "heartbeats.leave", owner=self._owner)
+            self._pulse.leave(connection)
             # Where no service runs, nobody else forgets.
             prune_runs(connection, self._context.settings.history_keep, _PRUNED)
             ended = first(connection, "runs.end_run", id=run_id, leg=_LEG, owner=self._owner, **values)
@@ -159,17 +154,6 @@ class ByHand:
 
         if not await asyncio.shield(self._writer.insist(work)) and not self._writer.lost and run is not None:
             raise _cancelled()
-
-    def _beat(self, connection: Connection) -> None:
-        execute(connection, "heartbeats.beat", owner=self._owner, node=self._node)
-
-    async def _keep_beating(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT)
-            before = time.monotonic()
-            with contextlib.suppress(Unavailable):
-                await self._writer.write(self._beat)
-                self._beaten = before
 
     async def _turn(self, credential: SmtpCredential) -> Turn | None:
         """Wait for a pace, but for no quota: whoever called the command waits too."""

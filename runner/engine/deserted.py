@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 from runner.engine.values import dump
 from runner.errors import FlowpostError
 from runner.ledger.database import Database, execute, rows
-from runner.ledger.presence import gone
+from runner.ledger.presence import DEAD, gone
 from runner.ledger.writer import Writer
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-DEAD = 8.0
-"""Seconds without a heartbeat after which a process counts as dead, and its runs are taken over."""
 
 
 async def end_deserted(database: Database, writer: Writer) -> int:

@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.engine.deserted import DEAD, end_deserted
+from runner.engine.deserted import end_deserted
 from runner.engine.durable import Queue
 from runner.engine.leg import WAITING, WHOLE
 from runner.engine.values import load, load_result
 from runner.errors import Unavailable, UsageError
 from runner.ledger.database import Database, execute, first, rows
 from runner.ledger.direct import open_database
+from runner.ledger.presence import DEAD
 from runner.ledger.writer import Writer
 from runner.model import NodeResult, Run, Status
 

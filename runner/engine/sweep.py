@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runner.engine.deaths import Verdict, bury, owners
-from runner.engine.deserted import DEAD, end_deserted
+from runner.engine.deserted import end_deserted
 from runner.engine.durable import Durable, Queue
 from runner.engine.retention import prune_runs
 from runner.engine.values import dump
 from runner.engine.versions import Versions
 from runner.errors import FlowpostError, Unavailable
 from runner.ledger.database import Database, execute, rows
-from runner.ledger.presence import here
+from runner.ledger.presence import BEAT, DEAD, here
 from runner.ledger.writer import Writer
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BEAT = 2.0
-"""Seconds between two heartbeats."""
 _BURY = 3600.0
 _PRUNE = 600.0
 _LEGS_KEPT = 600.0

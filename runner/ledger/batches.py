@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 from runner.ledger.database import execute, first, rows
 from runner.ledger.delivery import Replies, dump_replies, load_replies
+from runner.ledger.presence import DEAD
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-DEAD = 8.0
-"""Seconds without a heartbeat after which a process's chunks are taken over."""
 _FAR = 2**62
 
 

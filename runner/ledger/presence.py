@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+DEAD = 8.0
+"""Seconds without a heartbeat after which a process counts as dead, and what it was doing is taken over."""
+BEAT = 2.0
+"""Seconds between two heartbeats."""
+
 
 def here(name: str) -> str:
     """What a heartbeat says of this process: a name, the machine and its process namespace, the process."""

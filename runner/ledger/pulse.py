@@ -9,16 +9,12 @@ import time
 from typing import TYPE_CHECKING
 
 from runner.errors import Unavailable
-from runner.ledger.batches import DEAD
 from runner.ledger.database import execute
-from runner.ledger.presence import here
+from runner.ledger.presence import BEAT, DEAD, here
 from runner.ledger.writer import Writer
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-BEAT = 2.0
-"""Seconds between two heartbeats."""
 
 
 class Pulse:
@@ -38,9 +34,15 @@ class Pulse:
     async def beat(self) -> None:
         """Beat once. Raises Unavailable."""
         before = time.monotonic()
-        await self._writer.write(
-            lambda connection: execute(connection, "heartbeats.beat", owner=self._owner, node=self._node)
-        )
+        await self._writer.write(self.mark)
+        self.marked(before)
+
+    def mark(self, connection: Connection) -> None:
+        """Beat within a transaction of the caller's; ``marked`` follows once that is written."""
+        execute(connection, "heartbeats.beat", owner=self._owner, node=self._node)
+
+    def marked(self, before: float) -> None:
+        """A beat is on disk that was begun at ``before``, of the monotonic clock."""
         self._beaten = before
 
     async def keep_beating(self) -> None:
