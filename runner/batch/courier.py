@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from runner.batch.carriage import Carriage, Written
 from runner.batch.feed import Feed, Item, Ready
 from runner.batch.later import Later
 from runner.batch.letters import Bodies, Letters
@@ -30,10 +31,6 @@ from runner.errors import DeliveryUnknown, FlowpostError, Unavailable
 from runner.ledger.batches import Ours, Record, RowState
 from runner.ledger.writer import Writer
 from runner.model import Envelope, Outcome
-from runner.nodes.prepared import Filled
-from runner.smtp.job import Job
-from runner.smtp.pool import Sender
-from runner.smtp.transaction import Letter
 
 if TYPE_CHECKING:
     from runner.batch.permits import Claim
@@ -63,7 +60,7 @@ class Courier:
     bodies: Bodies
     ours: Ours
     writer: Writer
-    sender: Sender
+    carriage: Carriage
     credential: Callable[[], Awaitable[SmtpCredential]]
     claim: Claim
     watcher: Watcher
@@ -71,7 +68,7 @@ class Courier:
     check: bool
     paced: Callable[[SmtpCredential], bool] = lambda credential: bool(credential.rates)
     trusted: Callable[[], bool] = lambda: True
-    cache: dict[int, Filled] = field(default_factory=dict)
+    cache: dict[int, Written] = field(default_factory=dict)
     chance: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
@@ -79,7 +76,7 @@ class Courier:
         self._awake = asyncio.Event()
         self._ready: deque[Ready] = deque()
         self._later = Later()
-        self._flying: dict[int, Job] = {}
+        self._flying: dict[int, asyncio.Future[Outcome]] = {}
         self._ended: list[tuple[Item, Record, str | None]] = []
         self._permits = Permits(
             self.claim,
@@ -215,19 +212,19 @@ class Courier:
 
     def _fill(self, item: Item, credential: SmtpCredential) -> None:
         number = item.row.number
-        filled = self.cache.pop(number, None)
-        if filled is None:
+        written: Written | None = self.cache.pop(number, None)
+        if written is None:
             try:
                 if item.body is None:
                     item.body = self.bodies.of(item.row, check=self.check)
-                filled = self.letters.fill(number, item.body, credential)
+                written = self.letters.fill(number, item.body, credential)
             except FlowpostError as error:
                 self._end(item, RowState.INVALID, error=error)
                 return
-            if filled is None:
+            if written is None:
                 self._end(item, RowState.SKIPPED)
                 return
-        self._ready.append(Ready(item, filled))
+        self._ready.append(Ready(item, written))
 
     def _leaving(self, credential: SmtpCredential) -> list[Ready]:
         room = min(self._window(credential) - len(self._flying), GROUP)
@@ -245,8 +242,8 @@ class Courier:
     # -- sessions ------------------------------------------------------------------------------------
 
     def _submit(self, credential: SmtpCredential, ready: Ready) -> None:
-        filled, item = ready.filled, ready.item
-        envelope = filled.envelope
+        item, written = ready.item, ready.written
+        envelope = written.envelope
         if item.replies:
             left = tuple(
                 name
@@ -256,7 +253,7 @@ class Courier:
             envelope = Envelope(envelope.sender, left or envelope.recipients, envelope.smtputf8)
         item.attempts += 1
         try:
-            job = self.sender.submit(credential, Letter.seal(envelope, filled.data, dotted=filled.dotted))
+            job = self.carriage.submit(credential, item.row.number, envelope, written)
         except FlowpostError as error:
             self._failed(ready, envelope, error)
             return
@@ -289,7 +286,7 @@ class Courier:
         elif error is not None:
             self.stop.because(error)
             fault = DeliveryUnknown("Delivery unknown: a fault of flowpost's own")
-            self._end(ready.item, RowState.UNKNOWN, error=fault, message_id=ready.filled.message_id)
+            self._end(ready.item, RowState.UNKNOWN, error=fault, message_id=ready.written.message_id)
         else:
             self.trouble.over()
             item, retry = ready.item, self.letters.retry
@@ -321,7 +318,7 @@ class Courier:
                     verdict.state,
                     response=verdict.response,
                     error=verdict.error,
-                    message_id=ready.filled.message_id,
+                    message_id=ready.written.message_id,
                 )
             case Then.AGAIN:
                 self._put_back(item, verdict.delay)
@@ -395,5 +392,4 @@ class Courier:
 
     def _abandon(self) -> None:
         """Stop now: whatever has not left is taken back, whatever may have left is unknown."""
-        for job in list(self._flying.values()):
-            job.cancel()
+        self.carriage.abandon()

@@ -13,8 +13,8 @@ from runner.ledger.delivery import Replies
 from runner.ledger.writer import Writer
 
 if TYPE_CHECKING:
+    from runner.batch.carriage import Written
     from runner.ledger.deliveries import Turn
-    from runner.nodes.prepared import Filled
     from runner.rows import Row, RowFile
 
 AHEAD = 50
@@ -50,7 +50,7 @@ class Ready:
     """A row whose message is written; ``turn`` is its turn at the rates, once it has one."""
 
     item: Item
-    filled: Filled
+    written: Written
     turn: Turn | None = None
 
     def with_turn(self, turn: Turn | None) -> Ready:

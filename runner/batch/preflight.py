@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from runner.batch.carriage import Entry, Written
 from runner.batch.keys import Keys
 from runner.batch.letters import EVENT, Bodies, Letters, row_id
 from runner.batch.stop import Stop
@@ -20,6 +23,7 @@ from runner.nodes.base import Context
 from runner.nodes.prepared import Filled
 
 if TYPE_CHECKING:
+    from runner.batch.second import Second
     from runner.rows import Row, RowFile
 
 TOLD = 20
@@ -50,13 +54,16 @@ class Found:
     messages: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
     unforeseen: int = 0
-    kept: dict[int, Filled] = field(default_factory=dict)
+    kept: dict[int, Written] = field(default_factory=dict)
+    room: int = 0
+    """Octets of messages that may still be kept."""
 
     def note(self, row: int, line: int | None, error: FlowpostError) -> None:
         """One more bad row."""
         self.bad_rows += 1
-        if len(self.bad) < TOLD:
-            self.bad.append(Bad(row, line, error))
+        # Not always in order: some rows are another process's.
+        insort(self.bad, Bad(row, line, error), key=lambda bad: bad.row)
+        del self.bad[TOLD:]
 
     def summary(self) -> dict[str, object]:
         """What is worth remembering when every row was good."""
@@ -79,6 +86,19 @@ class Found:
             unforeseen=summary["unforeseen"],
         )
 
+    def one(self, row: int, written: Written | bool | None, credential: str) -> None:
+        """One more row of a flow that is one message a row. There is no message for None, and none to keep for True."""
+        if written is None:
+            self.skipped += 1
+            return
+        self.count(credential)
+        if isinstance(written, Filled):
+            if self.room <= 0:
+                return
+            self.room -= len(written.data) + 1024
+        if not isinstance(written, bool):
+            self.kept[row] = written
+
     def count(self, credential: str) -> None:
         """One more message."""
         self.messages[credential] = self.messages.get(credential, 0) + 1
@@ -98,45 +118,43 @@ class Preflight:
     async def count(self) -> Found:
         """Only count the rows, and find keys that come twice."""
         found = Found()
-        keys = Keys(self.bodies.key_of) if self.bodies.key is not None else None
+        keys = self._keys()
         async for row in self._rows(found):
             if keys is not None:
                 self._key(keys, row, found)
         self._doubles(keys, found)
         return found
 
-    async def one_message(self, letters: Letters, credential: SmtpCredential, *, keep: bool) -> Found:
-        """For a flow that is one message a row."""
-        found = Found()
-        keys = Keys(self.bodies.key_of) if self.bodies.key is not None else None
-        room = KEPT if keep else 0
-        async for row in self._rows(found):
-            try:
-                body = self.bodies.of(row)
-                filled = letters.fill(row.number, body, credential)
-                if keys is not None:
-                    keys.add(row)
-            except SecretError:
-                raise
-            except FlowpostError as error:
-                found.note(row.number, row.line, error)
-                self._tell(row, error, ())
-                continue
-            if filled is None:
-                found.skipped += 1
+    async def one_message(
+        self, letters: Letters, credential: SmtpCredential, *, keep: bool, second: Second | None = None
+    ) -> Found:
+        """For a flow that is one message a row. ``second`` writes the messages of as many rows as it can meanwhile."""
+        found = Found(room=KEPT if keep else 0)
+        keys = self._keys()
+        away: deque[tuple[list[Row], asyncio.Future[list[Entry]]]] = deque()
+        async for burst in self._bursts(found):
+            while away and away[0][1].done():
+                rows, entries = away.popleft()
+                self._written(found, keys, letters.credential, rows, entries.result())
+            if second is not None and second.free:
+                away.append((burst, second.fill(burst[0].number, burst[-1].number)))
             else:
-                found.count(letters.credential)
-                if room > 0:
-                    room -= len(filled.data) + 1024
-                    found.kept[row.number] = filled
-            self._tell(row, None, () if filled is None else (filled.message_id,))
+                self._written(
+                    found,
+                    keys,
+                    letters.credential,
+                    burst,
+                    [self._entry(letters, row, credential) for row in burst],
+                )
+        for rows, entries in away:
+            self._written(found, keys, letters.credential, rows, await entries)
         self._doubles(keys, found)
         return found
 
     async def any_flow(self, flow: Flow, context: Context, batch_id: str, time: datetime) -> Found:
         """For any other flow: each row is rehearsed."""
         found = Found()
-        keys = Keys(self.bodies.key_of) if self.bodies.key is not None else None
+        keys = self._keys()
         rehearsal = Rehearsal(replace(flow, body=None), replace(context, started=time))
         async for row in self._rows(found):
             try:
@@ -163,6 +181,30 @@ class Preflight:
         self._doubles(keys, found)
         return found
 
+    def _entry(self, letters: Letters, row: Row, credential: SmtpCredential) -> Entry:
+        try:
+            return letters.fill(row.number, self.bodies.of(row), credential)
+        except FlowpostError as error:
+            return error
+
+    def _written(
+        self, found: Found, keys: Keys | None, credential: str, rows: list[Row], entries: list[Entry]
+    ) -> None:
+        for row, entry in zip(rows, entries, strict=True):
+            if isinstance(entry, SecretError):
+                raise entry
+            if not isinstance(entry, FlowpostError) and keys is not None:
+                try:
+                    keys.add(row)
+                except FlowpostError as error:
+                    entry = error
+            if isinstance(entry, FlowpostError):
+                found.note(row.number, row.line, entry)
+                self._tell(row, entry, ())
+                continue
+            found.one(row.number, entry, credential)
+            self._tell(row, None, (entry.message_id,) if isinstance(entry, Filled) else ())
+
     def _tell(self, row: Row, error: FlowpostError | None, ids: tuple[str, ...]) -> None:
         if self.done is not None:
             self.done(row, error, ids)
@@ -173,12 +215,19 @@ class Preflight:
         except FlowpostError as error:
             found.note(row.number, row.line, error)
 
+    def _keys(self) -> Keys | None:
+        return Keys(self.bodies.key_of) if self.bodies.key is not None else None
+
     async def _rows(self, found: Found) -> AsyncIterator[Row]:
-        """Each row, with a breath for the loop now and then; notes how many there were."""
-        rows = iter(self.file.rows(1, self.limit))
-        while burst := list(islice(rows, _BURST)):
+        async for burst in self._bursts(found):
             for row in burst:
                 yield row
+
+    async def _bursts(self, found: Found) -> AsyncIterator[list[Row]]:
+        """The rows, with a breath for the loop between some and the next; notes how many there were."""
+        rows = iter(self.file.rows(1, self.limit))
+        while burst := list(islice(rows, _BURST)):
+            yield burst
             found.total += len(burst)
             self.progress(found.total)
             if self.stop.asked:

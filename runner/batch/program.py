@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runner.batch.books import Books
+from runner.batch.carriage import Here
 from runner.batch.forecast import Forecast, Share
 from runner.batch.identity import derived_id
 from runner.batch.letters import Bodies, Letters
@@ -22,6 +25,7 @@ from runner.batch.stop import Stop
 from runner.batch.sums import Sums
 from runner.batch.tally import Tally
 from runner.batch.wishes import Face, Refused, Wishes
+from runner.credential import SmtpCredential
 from runner.errors import FlowpostError
 from runner.ledger.database import Database
 from runner.model import Flow
@@ -29,7 +33,11 @@ from runner.nodes.base import Context
 from runner.smtp.pool import Sender
 
 if TYPE_CHECKING:
+    from runner.batch.second import Second
     from runner.rows import Row, RowFile
+
+PAYS_FROM, PAYS_FROM_ROW = 64 * 1024, 1000
+"""Octets of data, and rows, from which on the start of a second process is repaid."""
 
 
 @dataclass
@@ -86,11 +94,17 @@ class Batch:
 
     async def _send(self) -> None:
         settings = self.context.settings
-        async with Books.open(
-            self.open_database(), self.batch_id, self.flow, self.file, settings, self.wishes
-        ) as books:
-            found = await self._looked(books)
+        async with (
+            self._carriage() as carriage,
+            Books.open(
+                self.open_database(), self.batch_id, self.flow, self.file, settings, self.wishes
+            ) as books,
+        ):
+            second = None if isinstance(carriage, Here) else carriage
+            found = await self._looked(books, second)
             self.tally.total = found.total
+            if self.stop.error is not None:
+                raise self.stop.error
             if self.stop.asked:
                 return
             if not self._tell_bad(found):
@@ -106,27 +120,66 @@ class Batch:
             ours = await books.begin(found.total, found.end, checked)
             self.begun = True
             sending = Sending(
-                books, self.context, self.sender, self.letters, self.bodies, self.sums, self.stop, self.time
+                books, self.context, carriage, self.letters, self.bodies, self.sums, self.stop, self.time
             )
             await sending.run(ours, found)
 
     # -- before the first mail -----------------------------------------------------------------------
 
-    async def _looked(self, books: Books) -> Found:
+    @contextlib.asynccontextmanager
+    async def _carriage(self) -> AsyncIterator[Here | Second]:
+        """A second process where that pays; before anything is opened that two could not share."""
+        second = None
+        if self.letters is not None and self._second_pays(self.letters):
+            from runner.batch.second import Second
+            from runner.batch.worker import Worker
+
+            worker = Worker(self.letters, self.bodies, self.file, self.sender, self._credential)
+            second = await Second.start(worker, self.stop.because)
+        if second is None:
+            yield Here(self.sender)
+            return
+        try:
+            yield second
+        finally:
+            await second.close()
+
+    async def _credential(self) -> SmtpCredential:
+        assert self.letters is not None
+        return self.wishes.within(await self.context.credentials.smtp(self.letters.credential))
+
+    def _second_pays(self, letters: Letters) -> bool:
+        if self.wishes.processes is not None:
+            return self.wishes.processes > 1
+        # Large messages would be copied from one process to the other. Elsewhere than on Linux a fork is not safe
+        # beside the system's own threads, or there is none.
+        return (
+            sys.platform == "linux"
+            and len(os.sched_getaffinity(0)) > 1
+            and self.file.size >= PAYS_FROM
+            and (self.wishes.limit is None or self.wishes.limit >= PAYS_FROM_ROW)
+            and not letters.node.params.get("attachments")
+        )
+
+    async def _looked(self, books: Books, second: Second | None) -> Found:
         if books.checked is not None:
             # Every row was found good before, and nothing has changed since.
             return Found.of(books.checked)
         if self.wishes.preflight:
-            return await self._look(None)
+            return await self._look(None, second)
         if self.wishes.key is not None:
             return await self._preflight(None).count()
         return Found()
 
-    async def _look(self, done: Callable[[Row, FlowpostError | None, tuple[str, ...]], None] | None) -> Found:
+    async def _look(
+        self,
+        done: Callable[[Row, FlowpostError | None, tuple[str, ...]], None] | None,
+        second: Second | None = None,
+    ) -> Found:
         preflight = self._preflight(done)
         if self.letters is not None:
-            credential = await self.context.credentials.smtp(self.letters.credential)
-            return await preflight.one_message(self.letters, credential, keep=done is None)
+            credential = await self._credential()
+            return await preflight.one_message(self.letters, credential, keep=done is None, second=second)
         return await preflight.any_flow(self.flow, self.context, self.batch_id, self.time)
 
     def _preflight(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from runner.batch.books import Books
+from runner.batch.carriage import Carriage
 from runner.batch.courier import Courier
 from runner.batch.feed import Feed
 from runner.batch.letters import Bodies, Letters
@@ -21,7 +22,6 @@ from runner.ledger.batches import Ours
 from runner.ledger.budgets import Budgets
 from runner.ledger.pulse import Pulse
 from runner.nodes.base import Context
-from runner.smtp.pool import Sender
 
 if TYPE_CHECKING:
     from runner.batch.carrier import Carrier
@@ -37,7 +37,7 @@ class Sending:
 
     books: Books
     context: Context
-    sender: Sender
+    carriage: Carriage
     letters: Letters | None
     bodies: Bodies
     sums: Sums
@@ -83,7 +83,7 @@ class Sending:
             bodies=self.bodies,
             ours=ours,
             writer=self.books.writer,
-            sender=self.sender,
+            carriage=self.carriage,
             credential=lambda: self._credential(letters.credential),
             claim=self._claim(budgets),
             paced=lambda credential: bool(credential.rates or wishes.rate),
@@ -121,11 +121,7 @@ class Sending:
         )
 
     async def _credential(self, name: str) -> SmtpCredential:
-        credential = await self.context.credentials.smtp(name)
-        wanted = self.books.wishes.concurrency
-        if wanted is None or wanted >= credential.max_connections:
-            return credential
-        return replace(credential, max_connections=wanted)
+        return self.books.wishes.within(await self.context.credentials.smtp(name))
 
     def _claim(self, budgets: Budgets) -> Claim:
         own = self.books.wishes.rate

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from runner.batch.forecast import Forecast
 from runner.batch.preflight import Found
 from runner.batch.tally import Tally
-from runner.credential import Rate
+from runner.credential import Rate, SmtpCredential
 from runner.ledger.batches import RowState
 
 
@@ -21,12 +21,19 @@ class Wishes:
     limit: int | None = None
     rate: Rate | None = None
     concurrency: int | None = None
+    processes: int | None = None
     preflight: bool = True
     skip_invalid: bool = False
     resend_unknown: bool = False
     retry_failed: bool = False
     accept_changed_flow: bool = False
     dry_run: bool = False
+
+    def within(self, credential: SmtpCredential) -> SmtpCredential:
+        """The credential with as many connections as are wished for."""
+        if self.concurrency is None or self.concurrency >= credential.max_connections:
+            return credential
+        return replace(credential, max_connections=self.concurrency)
 
     @property
     def reopened(self) -> tuple[RowState, ...]:

@@ -56,6 +56,12 @@ Example:
     type=click.IntRange(1, 1000),
     help="Connections at a time, at most what the credential allows; for flows of several nodes, rows at a time.",
 )
+@click.option(
+    "--processes",
+    metavar="N",
+    type=click.IntRange(1, 2),
+    help="1 or 2 processes for one command; default: 2 where there is enough data and more than one processor.",
+)
 @click.option("--no-preflight", is_flag=True, help="Do not look at every row before the first mail.")
 @click.option("--skip-invalid", is_flag=True, help="Leave rows out that cannot be sent, and report them.")
 @click.option(
@@ -85,6 +91,7 @@ def command(
     limit: int | None,
     rate: str | None,
     concurrency: int | None,
+    processes: int | None,
     no_preflight: bool,
     skip_invalid: bool,
     resend_unknown: bool,
@@ -112,6 +119,7 @@ def command(
         limit=limit,
         rate=None if rate is None else _rate(rate),
         concurrency=concurrency,
+        processes=processes,
         preflight=not no_preflight,
         skip_invalid=skip_invalid,
         resend_unknown=resend_unknown,

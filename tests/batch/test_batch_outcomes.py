@@ -6,11 +6,28 @@ import time
 from pathlib import Path
 
 import pytest
-from batching import NEWS, addresses, arrived, contacts, lines, prepare, smtp_server, statuses, to
+from batching import (
+    NEWS,
+    addresses,
+    arrived,
+    contacts,
+    lines,
+    prepare,
+    smtp_server,
+    statuses,
+    to,
+    with_a_second,
+)
 from servers.scripted import ScriptedServer
 from workspace import Workspace
 
 ONCE = ["batch", "news", "--data", "contacts.csv", "--yes", "--format", "json", "--report", "report.ndjson"]
+
+
+@pytest.fixture(params=["alone", "second"], autouse=True)
+def processes(request: pytest.FixtureRequest, workspace: Workspace) -> None:
+    if request.param == "second":
+        with_a_second(workspace)
 
 
 def report(workspace: Workspace) -> Path:

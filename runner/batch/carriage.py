@@ -1,0 +1,74 @@
+"""Who carries the messages of a batch: this process's own connections, or a second process that has them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple, Protocol
+
+from runner.credential import SmtpCredential
+from runner.errors import FlowpostError
+from runner.model import Envelope, Outcome
+from runner.nodes.prepared import Filled
+from runner.smtp.pool import Sender
+from runner.smtp.transaction import Letter
+
+
+class Elsewhere(NamedTuple):
+    """A message that the second process has written and keeps: what of it is needed to decide about its row."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    smtputf8: bool
+    message_id: str
+
+    @property
+    def envelope(self) -> Envelope:
+        """Who sends to whom."""
+        return Envelope(self.sender, self.recipients, self.smtputf8)
+
+
+Written = Filled | Elsewhere
+Entry = Written | FlowpostError | bool | None
+"""What a row came to whose message was to be written: the message, what is wrong with the row, None for a row without
+a message, True for a message that is good and was not kept.
+"""
+
+
+class Carriage(Protocol):
+    """Takes messages whose intent is on disk."""
+
+    def submit(
+        self, credential: SmtpCredential, number: int, envelope: Envelope, written: Written
+    ) -> asyncio.Future[Outcome]:
+        """Send row ``number``'s message to ``envelope``; the future has the outcome, or raises as ``Sender.send``.
+
+        A future that is cancelled was certainly not handed over. Raises what is wrong with the envelope.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Take back what can be taken back: every future ends now."""
+        ...
+
+
+class Here:
+    """The connections of this very process."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self._flying: set[asyncio.Future[Outcome]] = set()
+
+    def submit(
+        self, credential: SmtpCredential, number: int, envelope: Envelope, written: Written
+    ) -> asyncio.Future[Outcome]:
+        """See ``Carriage``."""
+        assert isinstance(written, Filled)
+        job = self._sender.submit(credential, Letter.seal(envelope, written.data, dotted=written.dotted))
+        self._flying.add(job)
+        job.add_done_callback(self._flying.discard)
+        return job
+
+    def abandon(self) -> None:
+        """See ``Carriage``."""
+        for job in list(self._flying):
+            job.cancel()

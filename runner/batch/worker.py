@@ -1,0 +1,169 @@
+"""The second process of a batch: it writes messages, and has all connections to the mail server.
+
+It decides nothing. What leaves, and what is remembered of it, is the first process's; when that is gone this one
+ends at once, so that nothing leaves that nobody notes down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from runner.batch.carriage import Elsewhere, Entry
+from runner.batch.frames import Frames
+from runner.batch.letters import Bodies, Letters
+from runner.credential import SmtpCredential
+from runner.errors import FlowpostError
+from runner.model import Envelope, Outcome
+from runner.nodes.prepared import Filled
+from runner.smtp.pool import Sender
+from runner.smtp.transaction import Letter
+
+if TYPE_CHECKING:
+    from runner.rows import Row, RowFile
+
+KEPT = 48 * 2**20
+"""Octets of messages that are kept until they are to leave."""
+REFRESH = 1.0
+"""Seconds for which a credential is used as it was looked up."""
+_TOGETHER = 0.002
+"""Seconds for which an outcome waits for others, to be told with them."""
+_NOBODY = 3
+"""The exit code when the first process is gone."""
+
+
+@dataclass
+class Worker:
+    """What the second process needs; all of it was there before the fork, and nothing of it is shared after."""
+
+    letters: Letters
+    bodies: Bodies
+    file: RowFile
+    sender: Sender
+    look_up: Callable[[], Awaitable[SmtpCredential]]
+
+    def __post_init__(self) -> None:
+        self._kept: dict[int, Filled] = {}
+        self._room = KEPT
+        self._jobs: dict[int, asyncio.Future[Outcome]] = {}
+        self._ended: list[tuple[int, Outcome | BaseException | None]] = []
+        self._row = 0
+        self._rows: Iterator[Row] = iter(())
+
+    async def serve(self, channel: socket.socket) -> None:
+        """Do what comes over ``channel`` until it says that this was all."""
+        loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._frames = Frames(self._heard, self._alone)
+        try:
+            self._credential = await self.look_up()
+        except FlowpostError as error:
+            self._over.set_exception(error)
+        await loop.create_unix_connection(lambda: self._frames, sock=channel)
+        fresh = asyncio.create_task(self._keep_fresh())
+        try:
+            async with self.sender:
+                await self._over
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the first process has to know
+            self._frames.tell("broken", _told(error))
+        fresh.cancel()
+        self._frames.close()
+
+    def _heard(self, message: tuple[Any, ...]) -> None:
+        try:
+            match message:
+                case ("fill", first, last):
+                    self._frames.tell("filled", [self._fill(row) for row in self._read(first, last)])
+                case ("send", letters):
+                    for number, envelope, data, dotted in letters:
+                        self._send(number, envelope, data, dotted=dotted)
+                case ("abandon",):
+                    for job in list(self._jobs.values()):
+                        job.cancel()
+                case ("over",):
+                    self._over.set_result(None)
+        except Exception as error:  # noqa: BLE001
+            if not self._over.done():
+                self._over.set_exception(error)
+
+    def _alone(self) -> None:
+        if not self._over.done():
+            # No farewell: what is in the middle of its content must not arrive.
+            os._exit(_NOBODY)
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH)
+            # A credential that cannot be used any more stops the first process, which looks too.
+            with suppress(FlowpostError):
+                self._credential = await self.look_up()
+
+    # -- writing -------------------------------------------------------------------------------------
+
+    def _read(self, first: int, last: int) -> list[Row]:
+        """Rows in stretches that follow each other: those between are the first process's."""
+        if first <= self._row or not self._row:
+            self._rows, self._row = self.file.rows(first), first - 1
+        rows = list(islice(self._rows, first - self._row - 1, last - self._row))
+        self._row = last
+        return rows
+
+    def _fill(self, row: Row) -> Entry:
+        try:
+            filled = self.letters.fill(row.number, self.bodies.of(row), self._credential)
+        except FlowpostError as error:
+            return error
+        if filled is None:
+            return None
+        if self._room <= 0:
+            return True
+        self._room -= len(filled.data) + 1024
+        self._kept[row.number] = filled
+        envelope = filled.envelope
+        return Elsewhere(envelope.sender, envelope.recipients, envelope.smtputf8, filled.message_id)
+
+    # -- sending -------------------------------------------------------------------------------------
+
+    def _send(self, number: int, envelope: Envelope | None, data: bytes | None, *, dotted: bool) -> None:
+        kept = self._kept.pop(number, None)
+        if data is None:
+            assert kept is not None
+            data, dotted, envelope = kept.data, kept.dotted, envelope or kept.envelope
+        assert envelope is not None
+        try:
+            job = self.sender.submit(self._credential, Letter.seal(envelope, data, dotted=dotted))
+        except FlowpostError as error:
+            self._tell(number, error)
+            return
+        self._jobs[number] = job
+        job.add_done_callback(partial(self._landed, number))
+
+    def _landed(self, number: int, job: asyncio.Future[Outcome]) -> None:
+        del self._jobs[number]
+        if job.cancelled():
+            self._tell(number, None)
+        elif (error := job.exception()) is not None:
+            self._tell(number, _told(error))
+        else:
+            self._tell(number, job.result())
+
+    def _tell(self, number: int, result: Outcome | BaseException | None) -> None:
+        if not self._ended:
+            asyncio.get_running_loop().call_later(_TOGETHER, self._tell_all)
+        self._ended.append((number, result))
+
+    def _tell_all(self) -> None:
+        ended, self._ended = self._ended, []
+        self._frames.tell("ended", ended)
+
+
+def _told(error: BaseException) -> BaseException:
+    """The error as the other process can have it: any but our own may not stand being pickled."""
+    return error if isinstance(error, FlowpostError) else RuntimeError(f"{type(error).__name__}: {error}")
