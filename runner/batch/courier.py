@@ -13,11 +13,12 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from runner.batch.carriage import Carriage, Written
+from runner.batch.carriage import Carriage
+from runner.batch.drafts import Drafts
 from runner.batch.feed import Feed, Item, Ready
 from runner.batch.later import Later
 from runner.batch.letters import Bodies, Letters
@@ -66,9 +67,9 @@ class Courier:
     watcher: Watcher
     stop: Stop
     check: bool
+    drafts: Drafts
     paced: Callable[[SmtpCredential], bool] = lambda credential: bool(credential.rates)
     trusted: Callable[[], bool] = lambda: True
-    cache: dict[int, Written] = field(default_factory=dict)
     chance: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
@@ -212,7 +213,7 @@ class Courier:
 
     def _fill(self, item: Item, credential: SmtpCredential) -> None:
         number = item.row.number
-        written: Written | None = self.cache.pop(number, None)
+        written = self.drafts.take(number)
         if written is None:
             try:
                 if item.body is None:

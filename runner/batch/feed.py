@@ -71,14 +71,19 @@ class Feed:
         wake: Callable[[], None],
         *,
         end: int | None,
+        claimed: Callable[[list[Row]], None] = lambda rows: None,
     ) -> None:
-        """``known`` is told of each row whose outcome stood before; ``end`` is the data's last row, if known."""
+        """``known`` is told of each row whose outcome stood before; ``end`` is the data's last row, if known.
+
+        ``claimed`` is told of the rows that are to be worked on, before anybody can take them.
+        """
         self._file = file
         self._ours = ours
         self._writer = writer
         self._known = known
         self._wake = wake
         self._end = end
+        self._claimed = claimed
         self._items: deque[Item] = deque()
         self._low = asyncio.Event()
         self._low.set()
@@ -180,6 +185,7 @@ class Feed:
         )
         self._mine.add(claim.number)
         self.seen.add(claim.number)
+        open_ = []
         for row in rows:
             record = claim.known.get(row.number)
             if record is not None and record.state in FINAL:
@@ -189,6 +195,8 @@ class Feed:
             if record is not None:
                 item.attempts, item.replies = record.attempts, record.replies or {}
             stretch.open += 1
+            open_.append(row)
             self._items.append(item)
+        self._claimed(open_)
         if stretch.open == 0:
             self._close(stretch)

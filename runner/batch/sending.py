@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from runner.batch.books import Books
-from runner.batch.carriage import Carriage
+from runner.batch.carriage import Here
 from runner.batch.courier import Courier
+from runner.batch.drafts import Drafts
 from runner.batch.feed import Feed
 from runner.batch.letters import Bodies, Letters
 from runner.batch.preflight import Found
@@ -26,6 +27,7 @@ from runner.nodes.base import Context
 if TYPE_CHECKING:
     from runner.batch.carrier import Carrier
     from runner.batch.permits import Claim
+    from runner.batch.second import Second
 
 _GOODBYE = 10.0
 """Seconds for which the last words are tried to be written."""
@@ -37,7 +39,7 @@ class Sending:
 
     books: Books
     context: Context
-    carriage: Carriage
+    carriage: Here | Second
     letters: Letters | None
     bodies: Bodies
     sums: Sums
@@ -54,9 +56,13 @@ class Sending:
         beating = asyncio.create_task(pulse.keep_beating())
         worker: Courier | Carrier
         file = self.books.file
-        feed = Feed(file, ours, writer, self.sums.stood, lambda: worker.wake(), end=found.end)
+        second = None if isinstance(self.carriage, Here) else self.carriage
+        drafts = Drafts(found.kept, self.bodies.excluded, second)
+        feed = Feed(
+            file, ours, writer, self.sums.stood, lambda: worker.wake(), end=found.end, claimed=drafts.claimed
+        )
         if self.letters is not None:
-            worker = self._courier(self.letters, feed, ours, budgets, pulse, found)
+            worker = self._courier(self.letters, feed, ours, budgets, pulse, drafts)
         else:
             worker = self._carrier(feed, ours, budgets, pulse)
         feed.start()
@@ -74,7 +80,7 @@ class Sending:
                     await self.sums.close(ours, writer, feed, file)
 
     def _courier(
-        self, letters: Letters, feed: Feed, ours: Ours, budgets: Budgets, pulse: Pulse, found: Found
+        self, letters: Letters, feed: Feed, ours: Ours, budgets: Budgets, pulse: Pulse, drafts: Drafts
     ) -> Courier:
         wishes = self.books.wishes
         return Courier(
@@ -91,7 +97,7 @@ class Sending:
             stop=self.stop,
             check=not wishes.preflight,
             trusted=lambda: pulse.trusted,
-            cache=found.kept,
+            drafts=drafts,
         )
 
     def _carrier(self, feed: Feed, ours: Ours, budgets: Budgets, pulse: Pulse) -> Carrier:

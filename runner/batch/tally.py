@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from runner.ledger.batches import Record, RowState
 from runner.model import Rejection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(NamedTuple):
     """One row's line of the report. ``status`` is a RowState, ``already_sent``, ``captured`` or ``rendered``."""
 
     row: int

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from runner.engine.retry import next_delay
 from runner.errors import (
@@ -40,8 +40,7 @@ class Then(Enum):
     STOP = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """``state`` is the row's when it ends; ``replies`` are all that recipients have had so far."""
 
     then: Then

@@ -124,7 +124,7 @@ class Worker:
             return None
         if self._room <= 0:
             return True
-        self._room -= len(filled.data) + 1024
+        self._room -= _room(filled)
         self._kept[row.number] = filled
         envelope = filled.envelope
         return Elsewhere(envelope.sender, envelope.recipients, envelope.smtputf8, filled.message_id)
@@ -132,7 +132,8 @@ class Worker:
     # -- sending -------------------------------------------------------------------------------------
 
     def _send(self, number: int, envelope: Envelope | None, data: bytes | None, *, dotted: bool) -> None:
-        kept = self._kept.pop(number, None)
+        if (kept := self._kept.pop(number, None)) is not None:
+            self._room += _room(kept)
         if data is None:
             assert kept is not None
             data, dotted, envelope = kept.data, kept.dotted, envelope or kept.envelope
@@ -162,6 +163,10 @@ class Worker:
     def _tell_all(self) -> None:
         ended, self._ended = self._ended, []
         self._frames.tell("ended", ended)
+
+
+def _room(filled: Filled) -> int:
+    return len(filled.data) + 1024
 
 
 def _told(error: BaseException) -> BaseException:
