@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,8 @@ def load_again(path: str, sources: Mapping[str, bytes], settings: Settings, temp
     ``templates`` is the folder that its includes are looked for in; left away, it is that of the settings. Raises
     Invalid, and ConfigurationError when a source lies outside the workspace.
     """
+    import tempfile
+
     folder_name = templates or settings.templates
     with tempfile.TemporaryDirectory(prefix="flowpost-") as folder:
         root = Path(folder).resolve()

@@ -14,8 +14,8 @@ from runner.load.workspace import SETTINGS_FILE, read_file
 from runner.model import Delivery, Settings
 from runner.units import duration, rate, size
 
-_ADDRESS = re.compile(r"[^\s@,;<>()\[\]\"*]+@[^\s@,;<>()\[\]\"*]+")
-_PATTERN = re.compile(r"(?:\*|[^\s@,;<>()\[\]\"*]+)@(?:\*\.)?[^\s@,;<>()\[\]\"*]+")
+_ADDRESS = r"[^\s@,;<>()\[\]\"*]+@[^\s@,;<>()\[\]\"*]+"
+_PATTERN = r"(?:\*|[^\s@,;<>()\[\]\"*]+)@(?:\*\.)?[^\s@,;<>()\[\]\"*]+"
 
 VARIABLES: dict[str, tuple[str, ...]] = {
     "FLOWPOST_WORKSPACE": ("workspace",),
@@ -92,14 +92,14 @@ def _own_rules(root: Path, document: source.Document) -> list[Diagnostic]:
     delivery = value.get("delivery")
     if isinstance(delivery, dict):
         to, allow = delivery.get("to"), delivery.get("allow")
-        if isinstance(to, str) and not _ADDRESS.fullmatch(to):
+        if isinstance(to, str) and not re.fullmatch(_ADDRESS, to):
             found.append(
                 document.finding(
                     ("delivery", "to"), f'"{to}" is not one address like qa@acme.com', "EADDRESS"
                 )
             )
         for number, pattern in enumerate(allow if isinstance(allow, list) else ()):
-            if isinstance(pattern, str) and not _PATTERN.fullmatch(pattern):
+            if isinstance(pattern, str) and not re.fullmatch(_PATTERN, pattern):
                 message = f'"{pattern}" is not an address or a pattern like *@acme.com'
                 found.append(document.finding(("delivery", "allow", number), message, "EADDRESS"))
     return found
@@ -162,10 +162,10 @@ def _delivery(text: str) -> dict[str, Any]:
     mode, _, rest = text.partition(":")
     if text in ("live", "capture"):
         return {"mode": text}
-    if mode == "redirect" and _ADDRESS.fullmatch(rest):
+    if mode == "redirect" and re.fullmatch(_ADDRESS, rest):
         return {"mode": mode, "to": rest}
     patterns = [part.strip() for part in rest.split(",")]
-    if mode == "allowlist" and all(_PATTERN.fullmatch(pattern) for pattern in patterns):
+    if mode == "allowlist" and all(re.fullmatch(_PATTERN, pattern) for pattern in patterns):
         return {"mode": mode, "allow": patterns}
     raise ConfigurationError(
         f'FLOWPOST_DELIVERY: "{text[:100]}" is not understood, so that nothing is sent',

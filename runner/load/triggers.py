@@ -8,7 +8,6 @@ from typing import Any
 
 from runner import schema
 from runner.diagnostic import Diagnostic, Position
-from runner.load.cron import parse_cron
 from runner.model import Trigger
 from runner.source import Document
 
@@ -60,6 +59,8 @@ def _check_schedule(
 ) -> Iterator[Diagnostic]:
     cron, zone = params.get("cron"), params.get("timezone")
     if isinstance(cron, str) and cron:
+        from runner.load.cron import parse_cron
+
         try:
             parse_cron(cron)
         except ValueError as exc:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from runner.errors import ConfigurationError
 from runner.schema.verdict import METASCHEMA, is_plainly_valid
@@ -83,8 +82,7 @@ _KEYWORDS = sorted(_ONE | _MANY | _NAMED | _PLAIN)
 _KNOWN = frozenset(_KEYWORDS)
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaFinding:
+class SchemaFinding(NamedTuple):
     """A mistake in a schema at ``pointer``, or at its key; a warning is about what does nothing."""
 
     pointer: tuple[str | int, ...]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.schema.explain import grouped
-from runner.schema.formats import FORMATS
 from runner.schema.words import kind_of, kinds, quoted
 
 ValidationError = Any
 """jsonschema's, whose stubs make every field possibly unset."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """What is wrong with a value: a JSON pointer (RFC 6901), and a sentence that never holds the value."""
 
     pointer: str
@@ -58,6 +55,8 @@ def _message(error: ValidationError) -> str:
             names = [value] if isinstance(value, str) else value
             return f"is {kind_of(error.instance)}, expected {kinds(names)}"
         case "format":
+            from runner.schema.formats import FORMATS
+
             return f"is not {FORMATS[value][1]}"
         case "enum":
             listed = ", ".join(str(item) for item in value[:20])

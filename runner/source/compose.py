@@ -12,7 +12,6 @@ from typing import Any
 
 from runner.diagnostic import Diagnostic, Invalid
 from runner.source.document import Document
-from runner.source.explain import explain
 from runner.source.limits import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES
 from runner.source.place import Place
 from runner.source.scalars import NumberTooLong, resolve
@@ -44,6 +43,8 @@ def compose(text: Text, *, allow_empty: bool) -> Document:
         composer = _Composer(text, loader.get_event)
         value, place = composer.document(allow_empty=allow_empty)
     except yaml.MarkedYAMLError as exc:
+        from runner.source.explain import explain
+
         text.fail(*explain(text, exc))
     except yaml.YAMLError as exc:  # pragma: no cover  (characters were checked before)
         text.fail(0, f"not YAML: {exc}")
