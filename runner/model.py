@@ -53,8 +53,7 @@ class OnError(StrEnum):
     CONTINUE = "continue"
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(NamedTuple):
     """How often and when a transient failure is tried again; ``delay`` doubles up to ``max_delay`` (seconds)."""
 
     attempts: int = 1
@@ -62,8 +61,7 @@ class Retry:
     max_delay: float = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(NamedTuple):
     """One step of a flow. ``params`` is a tree of plain values and templates; ``retry`` None means the type's own."""
 
     id: str
@@ -77,8 +75,7 @@ class Node:
     position: Position = Position()
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(NamedTuple):
     """What starts a flow: ``webhook``, ``schedule`` or ``files``, with its parameters."""
 
     type: str
@@ -119,8 +116,7 @@ class Event:
             raise ValueError("an event's time needs a zone")
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """An event that is on disk. ``repeated``: its key was known, and this is the first run's id."""
 
     run_id: str
@@ -135,8 +131,7 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeResult:
+class NodeResult(NamedTuple):
     """What a node left for later nodes and for the history. ``error`` is ``FlowpostError.as_dict()``."""
 
     status: Status
@@ -154,8 +149,7 @@ class NodeResult:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(NamedTuple):
     """One flow for one event, ended."""
 
     id: str
@@ -185,8 +179,7 @@ class Envelope:
     smtputf8: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(NamedTuple):
     """A recipient that the server refused, with its reply."""
 
     address: str
@@ -200,8 +193,7 @@ class Rejection:
         return 400 <= self.code < 500
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one transaction came to: at least one recipient was accepted and the server took the message."""
 
     accepted: tuple[str, ...]
@@ -219,8 +211,7 @@ class Attachment:
     cid: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(NamedTuple):
     """The operator's delivery mode: ``live``, ``redirect``, ``allowlist`` or ``capture``."""
 
     mode: str = "live"

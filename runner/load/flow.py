@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner import schema, source
 from runner.diagnostic import Diagnostic, Invalid, has_errors, tidy
@@ -20,8 +19,7 @@ from runner.source import Document
 from runner.template import Delimiters, Templates
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedFlow:
+class LoadedFlow(NamedTuple):
     """A flow, where everything in it stands, and warnings about it."""
 
     flow: Flow

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from runner.diagnostic import Diagnostic, Invalid, tidy
 from runner.load.flow import LoadedFlow, read_flow
@@ -13,8 +13,7 @@ from runner.load.workspace import flow_files
 from runner.model import Flow, Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """What lies in the flows folder.
 
     ``flows`` are by name, without those that have findings or share a name or a webhook path with another.
@@ -22,10 +21,10 @@ class Loaded:
     the workspace; ``diagnostics`` every finding, sorted.
     """
 
-    flows: dict[str, Flow] = field(default_factory=dict)
-    diagnostics: tuple[Diagnostic, ...] = ()
-    documents: dict[str, LoadedFlow] = field(default_factory=dict)
-    files: tuple[str, ...] = ()
+    flows: dict[str, Flow]
+    diagnostics: tuple[Diagnostic, ...]
+    documents: dict[str, LoadedFlow]
+    files: tuple[str, ...]
 
 
 def load_flows(root: Path, settings: Settings, only: Container[str] | None = None) -> Loaded:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner import schema
 from runner.diagnostic import Diagnostic, Invalid
@@ -25,15 +25,14 @@ Pointer = tuple[str | int, ...]
 DEFAULT_LIMIT = 1_000_000
 """Characters that a rendered text may have where its schema says nothing else."""
 
-_UNKNOWN_NODE = re.compile(r'unknown name "([a-z][a-z0-9_]*)" in nodes')
+_UNKNOWN_NODE = r'unknown name "([a-z][a-z0-9_]*)" in nodes'
 _OTHER = {
-    "angle": (re.compile(r"\{\{-?\s*(?:trigger|nodes|vars|item|flow|run)\b"), "{{ … }}", "<< … >>"),
-    "curly": (re.compile(r"<<\s*(?:trigger|nodes|vars|item|flow|run)\b"), "<< … >>", "{{ … }}"),
+    "angle": (r"\{\{-?\s*(?:trigger|nodes|vars|item|flow|run)\b", "{{ … }}", "<< … >>"),
+    "curly": (r"<<\s*(?:trigger|nodes|vars|item|flow|run)\b", "<< … >>", "{{ … }}"),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(NamedTuple):
     """What holds at one place: the parts of the schema that speak of it, how values are escaped, the cap."""
 
     schemas: list[dict[str, Any]]
@@ -63,7 +62,7 @@ class Compiler:
                 continue  # as if left out: ``body`` is the HTML content then, and is escaped as such
             place = self._child(start, name, root)
             if kind == "smtp" and name == "body" and _is_html_content(value):
-                place = replace(place, kind="html")
+                place = place._replace(kind="html")
             built[name] = self._build(item, place, root, (*pointer, name), shape)
         return built
 
@@ -124,7 +123,7 @@ class Compiler:
 
     def _with_hint(self, finding: Diagnostic) -> Diagnostic:
         """Say more about the two names that are there for other nodes only."""
-        if match := _UNKNOWN_NODE.fullmatch(finding.message):
+        if match := re.fullmatch(_UNKNOWN_NODE, finding.message):
             nodes = self.document.value["nodes"]
             if any(isinstance(node, dict) and node.get("id") == match[1] for node in nodes):
                 return replace(finding, hint=f'node "{match[1]}" does not run before this one')
@@ -159,7 +158,7 @@ class Compiler:
 
     def _warn_of_other_delimiters(self, text: str, pointer: Pointer) -> None:
         pattern, found, meant = _OTHER[self.templates.delimiters]
-        if match := pattern.search(text):
+        if match := re.search(pattern, text):
             before = text[: match.start()]
             place = self.document.locate(pointer, before.count("\n") + 1, len(before) - before.rfind("\n"))
             message = f"{found} is plain text here: templates of this flow are written {meant}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from runner.diagnostic import Position
 
@@ -34,8 +34,7 @@ LIMITS = {
 """Characters that a rendered field may have, where the caller names no limit of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """Where a template's text stands.
 
     ``path`` is the file as people write it, ``field`` the dotted name of the field (``smtp.subject``), and
