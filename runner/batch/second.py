@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
 
-from runner.batch.carriage import Entry, Written
+from runner.batch.carriage import Elsewhere, Entry, Written
 from runner.batch.frames import Frames
 from runner.batch.worker import Worker
 from runner.credential import SmtpCredential
@@ -134,7 +134,9 @@ class Second:
     def _heard(self, message: tuple[Any, ...]) -> None:
         match message:
             case ("filled", entries):
-                self._fills.popleft().set_result(entries)
+                self._fills.popleft().set_result(
+                    [Elsewhere(*one) if type(one) is tuple else one for one in entries]
+                )
             case ("ended", ended):
                 for number, result in ended:
                     _settle(self._errands.pop(number), result)
@@ -159,13 +161,13 @@ class Second:
             _settle(errand, None if number in never_left else killed)
 
 
-def _settle(errand: Errand, result: Outcome | BaseException | None) -> None:
+def _settle(errand: Errand, result: Any) -> None:
     if result is None:
         asyncio.Future.cancel(errand)
-    elif isinstance(result, Outcome):
-        errand.set_result(result)
-    else:
+    elif isinstance(result, BaseException):
         errand.set_exception(result)
+    else:
+        errand.set_result(Outcome(*result))
 
 
 def _work(worker: Worker, channel: socket.socket) -> None:
