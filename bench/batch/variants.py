@@ -11,7 +11,7 @@ from servers import Server, long_wire, node_sink, smtp_sink
 from tables import Goal
 
 FLOWPOST = Flowpost()
-UNCHECKED = Flowpost("flowpost --no-preflight", options=("--no-preflight",))
+ALONE = Flowpost("flowpost --processes 1", options=("--processes", "1"))
 CHUNKED = Flowpost("flowpost chunking 8", chunking=8)
 TWO = Flowpost("flowpost x 2", processes=2)
 SIZE = 5300
@@ -72,7 +72,7 @@ VARIANTS = (
         "plain",
         "smtp-sink, SQLite",
         plain,
-        (NODEMAILER, UPYO, FLOWPOST, UNCHECKED, LIMIT, SOURCE),
+        (NODEMAILER, UPYO, FLOWPOST, ALONE, LIMIT, SOURCE),
         (
             Goal("flowpost", "Nodemailer", 5),
             Goal("flowpost", "@upyo/smtp", 1.5),
@@ -121,11 +121,12 @@ VARIANTS = (
     ),
     Variant(
         "two",
-        "20 ms before each acceptance, PostgreSQL",
-        lambda: ours(wait=20),
+        "100 ms before each acceptance, PostgreSQL",
+        lambda: ours(wait=100),
         (FLOWPOST, TWO),
         (Goal(TWO.name, "flowpost", 1.7),),
         database="postgres",
+        rows=0.4,
         bases=(FLOWPOST.name,),
     ),
 )
