@@ -7,15 +7,14 @@ in ``typed.py`` reads them; nothing else lists a credential's keys.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from runner.secret.presets import PRESETS
 
 NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(NamedTuple):
     """One key: ``kind`` is text, secret, pem, host, name, integer, number, boolean, texts or rates."""
 
     about: str
@@ -26,8 +25,7 @@ class Field:
     high: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
+class Section(NamedTuple):
     """A mapping of fields; with ``variants`` the field ``type`` says which fields belong to it."""
 
     about: str
@@ -36,8 +34,7 @@ class Section:
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(NamedTuple):
     """A type of credential."""
 
     about: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
+class Preset(NamedTuple):
     """``host`` may hold ``{region}``; ``rates`` are defaults, ``username`` is set where it is a fixed word."""
 
     name: str

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -35,6 +34,8 @@ def private_file(name: str, content: str) -> Iterator[Path]:
 
     SIGTERM, SIGHUP and SIGINT end the block instead of the process, so that the file is gone after them, too.
     """
+    import tempfile
+
     with _signals(), tempfile.TemporaryDirectory(prefix="flowpost-", dir=_memory()) as folder:
         path = Path(folder) / name
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -10,8 +10,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.diagnostic import Severity
 from runner.secret.fields import NAME, SHAPES, Field, Section
@@ -39,8 +38,7 @@ _MAX_TEXT = 4096
 _MAX_PEM = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One finding about the value at ``path``."""
 
     path: Path

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Series
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.errors import SecretError
 from runner.secret import age
@@ -21,8 +21,7 @@ _MAC_ONLY_SEED = hashlib.sha256(b"sops").digest()
 """What SOPS feeds its MAC first under mac_only_encrypted, so that the two kinds never agree."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A scalar value and the path of keys above it; ``column`` is its key's, 0 for an item of a list."""
 
     scalar: Scalar

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.secret.sops import pattern
 from runner.secret.sops.nodes import FormatError, Mapping, Node, Scalar, Sequence
@@ -29,8 +29,7 @@ DEFAULT_SUFFIX = "_unencrypted"
 MAX_RECIPIENTS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Stanza:
+class Stanza(NamedTuple):
     """One recipient and the data key encrypted to it (an armored age file)."""
 
     recipient: str

@@ -12,18 +12,18 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 from runner.secret.sops.nodes import FormatError, Scalar
 
-_INT = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)", re.ASCII)
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
-_DOT_FLOAT = re.compile(r"\.[0-9]+([eE][-+]?[0-9]+)?", re.ASCII)
-_TIME = re.compile(
+# Compiled where they are used: credentials hardly ever hold a number or a time in clear.
+_INT = r"[-+]?(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)"
+_FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+_DOT_FLOAT = r"\.[0-9]+([eE][-+]?[0-9]+)?"
+_TIME = (
     r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
     r"(?:[Tt]([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]+))?(Z|[-+][0-9]{2}:[0-9]{2})"
-    r"| ([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]+))?)?",
-    re.ASCII,
+    r"| ([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]+))?)?"
 )
-_CANONICAL_TIME = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?(Z|[-+][0-9]{2}:[0-9]{2})",
-    re.ASCII,
+_CANONICAL_TIME = (
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})"
+    r"(?:\.([0-9]{1,9}))?(Z|[-+][0-9]{2}:[0-9]{2})"
 )
 _WORDS: dict[str, tuple[str, str] | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), ("bool", "True")),
@@ -139,21 +139,21 @@ def resolve_plain(text: str) -> Leaf | None:
         word = _WORDS[text]
         return Leaf(*word) if word else None
     first = text[0]
-    if first == "." and _DOT_FLOAT.fullmatch(text):
+    if first == "." and re.fullmatch(_DOT_FLOAT, text, re.ASCII):
         return _float(text) or Leaf("str", text)
     if first not in "+-0123456789" or len(text) > 400:
         return Leaf("str", text)
-    time = _TIME.fullmatch(text)
+    time = re.fullmatch(_TIME, text, re.ASCII)
     if time and (leaf := _parse_time(time)):
         return leaf
     number = text.replace("_", "")
-    if _INT.fullmatch(number):
+    if re.fullmatch(_INT, number, re.ASCII):
         integer = _integer(number)
         if -(2**63) <= integer < 2**63:
             return Leaf("int", str(integer))
         if 0 <= integer < 2**64 and number[0] != "+":
             raise FormatError("a whole number is outside the 64 bits that SOPS keeps")
-    if _FLOAT.fullmatch(number):
+    if re.fullmatch(_FLOAT, number, re.ASCII):
         return _float(number) or Leaf("str", text)
     return Leaf("str", text)
 
@@ -194,7 +194,7 @@ def _parse_time(match: re.Match[str]) -> Leaf | None:
 
 
 def _datetime(text: str) -> datetime:
-    match = _CANONICAL_TIME.fullmatch(text)
+    match = re.fullmatch(_CANONICAL_TIME, text, re.ASCII)
     if match is None:
         raise FormatError("a value is marked as time but is none")
     zone: timezone = UTC
