@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 from runner.errors import ConfigurationError, HttpError, TimedOut
-from runner.net.coding import ACCEPTED, Inflater
+from runner.net.coding import Inflater
 from runner.net.guard import Guard
-from runner.net.header import across_origins, check_headers, decode, encode, without_content
 from runner.net.translate import HINT, translated
-from runner.net.url import Params, Url, parse_url
 
 if TYPE_CHECKING:
     import ssl
 
     import httpx
 
-_METHOD = re.compile(r"[A-Z]{1,20}", re.ASCII)
-_NEVER = ("CONNECT", "TRACE")
+    from runner.net.request import Request
+    from runner.net.url import Params
+
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 20
 # What compression may cost beyond what it saves: headers and checksums of a short body.
@@ -43,17 +41,6 @@ class HttpReply:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     url: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    method: str
-    url: Url
-    headers: Mapping[str, str] = field(repr=False)
-    content: bytes | None = field(repr=False)
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.url.shown}"
 
 
 class HttpClient:
@@ -94,12 +81,9 @@ class HttpClient:
         HttpError for a URL or method that cannot be meant and for an answer that is broken, too large or
         oddly encoded.
         """
-        if not _METHOD.fullmatch(method) or method in _NEVER:
-            raise HttpError("the method is not one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-        try:
-            request = _Request(method, parse_url(url, params), check_headers(headers or {}), content)
-        except ValueError as exc:
-            raise HttpError(str(exc)) from exc
+        from runner.net.request import make_request
+
+        request = make_request(method, url, headers or {}, params, content)
         limit = asyncio.timeout(timeout)
         try:
             async with limit:
@@ -107,7 +91,9 @@ class HttpClient:
         except TimeoutError as exc:
             raise TimedOut(f"Timed out after {timeout:g} s: {request}", hint=HINT) from exc
 
-    async def _follow(self, request: _Request, redirects: int, seconds: float, max_bytes: int) -> HttpReply:
+    async def _follow(self, request: Request, redirects: int, seconds: float, max_bytes: int) -> HttpReply:
+        from runner.net.header import decode
+        from runner.net.request import redirected
         from runner.net.transport import HEADERS
 
         left = redirects
@@ -121,13 +107,15 @@ class HttpClient:
                 if not left:
                     raise HttpError(f"{request} redirects once more than the {redirects} allowed")
                 left -= 1
-                request = _redirected(request, response.status_code, location)
+                request = redirected(request, response.status_code, location)
 
     @contextlib.asynccontextmanager
-    async def _answer(self, request: _Request, seconds: float) -> AsyncIterator[httpx.Response]:
+    async def _answer(self, request: Request, seconds: float) -> AsyncIterator[httpx.Response]:
         """The head of the answer, with its body still to come, over a connection of its own."""
         import httpx
 
+        from runner.net.header import encode
+        from runner.net.request import complete
         from runner.net.transport import GuardedTransport, silence
 
         silence()
@@ -141,7 +129,7 @@ class HttpClient:
                 message = httpx.Request(
                     request.method,
                     url.root,
-                    headers=encode(_complete(request)),
+                    headers=encode(complete(request)),
                     content=request.content or b"",
                     extensions={"timeout": {"connect": seconds}, "target": url.target.encode()},
                 )
@@ -164,34 +152,8 @@ class HttpClient:
         return context
 
 
-def _complete(request: _Request) -> dict[str, str]:
-    headers = {"host": request.url.authority, "accept": "*/*", "user-agent": "flowpost"}
-    headers.update(request.headers)
-    headers.setdefault("accept-encoding", ACCEPTED)
-    if request.content is not None or request.method in ("POST", "PUT", "PATCH"):
-        headers["content-length"] = str(len(request.content or b""))
-    headers["connection"] = "close"
-    return headers
-
-
-def _redirected(request: _Request, status: int, location: str) -> _Request:
-    """The next request (RFC 9110 section 15.4), without what must not leave the origin."""
-    try:
-        url = request.url.join(location)
-    except ValueError as exc:
-        raise HttpError(f"{request} redirects to where nobody can go: {exc}") from exc
-    if request.url.scheme == "https" and url.scheme == "http":
-        raise HttpError(f"{request} redirects from https to http, which is refused")
-    following = replace(request, url=url)
-    if (status == 303 and request.method != "HEAD") or (status in (301, 302) and request.method == "POST"):
-        following = replace(following, method="GET", content=None, headers=without_content(request.headers))
-    if url.origin != request.url.origin:
-        following = replace(following, headers=across_origins(following.headers))
-    return following
-
-
 async def _body(
-    request: _Request, response: httpx.Response, headers: Mapping[str, str], max_bytes: int
+    request: Request, response: httpx.Response, headers: Mapping[str, str], max_bytes: int
 ) -> bytes:
     too_large = HttpError(f"the answer to {request} is larger than {max_bytes} bytes")
     try:
