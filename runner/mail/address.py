@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from runner.errors import AddressError, HeaderError
 from runner.mail.addrlist import BLANKS, bare_spec, given_addresses, mailboxes, strict_list
@@ -69,22 +70,24 @@ _PLAIN = re.compile(PLAIN)
 _OPENING, _CLOSING = ("<", " <"), (">", ">\n")
 
 
-def _quick(name: object, opening: object, spec: object, closing: object) -> Address | None:
+_COMMON = [Given, Fixed, Given, Fixed]
+
+
+def _quick(pieces: tuple[Any, ...]) -> Address | None:
     """``<<name>> <<<address>>>``, the common shape, where both are texts and nothing about them is unusual."""
+    if [*map(type, pieces)] != _COMMON:
+        return None
+    (name, _), (opening,), (spec, _), (closing,) = pieces
     if (
-        type(name) is not Given
-        or type(spec) is not Given
-        or type(opening) is not Fixed
-        or type(closing) is not Fixed
-        or opening.text not in _OPENING
-        or closing.text not in _CLOSING
-        or type(name.value) is not str
-        or type(spec.value) is not str
-        or not name.value.isprintable()
+        type(name) is not str
+        or type(spec) is not str
+        or opening not in _OPENING
+        or closing not in _CLOSING
+        or not name.isprintable()
     ):
         return None
-    plain = spec.value.strip(" \t")
-    return Address(name.value, plain) if _PLAIN.fullmatch(plain) and is_plain(plain) else None
+    plain = spec.strip(" \t")
+    return Address(name, plain) if _PLAIN.fullmatch(plain) and is_plain(plain) else None
 
 
 def from_value(value: object, field: str) -> tuple[Address, ...]:
@@ -94,8 +97,8 @@ def from_value(value: object, field: str) -> tuple[Address, ...]:
     """
     if value is None:
         return ()
-    if type(value) is tuple and len(value) == 4:
-        quick = _quick(*value)
+    if type(value) is tuple:
+        quick = _quick(value)
         if quick is not None:
             return (quick,)
     if isinstance(value, str):

@@ -12,17 +12,19 @@ from runner.mail.words import LONGEST_LINE, repaired
 _CONTROLS = bytes(range(9)) + bytes(range(11, 13)) + bytes(range(14, 32)) + b"\x7f"
 _EIGHT_BIT = bytes(range(128, 256))
 _LINE = 76
+HOLE = b"\r\n\0\r\n"
+"""Where known lines stand among others. Nothing that is encoded holds a NUL."""
 
 
 class Encoded(NamedTuple):
     """A body as it is written, and the Content-Transfer-Encoding that says how.
 
-    It is ``between`` with ``known`` lines between each two of them. ``texts`` are the octets in which a boundary
-    could occur: what is not encoded.
+    ``loose`` has a ``HOLE`` for each of the ``known`` lines. ``texts`` are the octets in which a boundary could
+    occur: what is not encoded.
     """
 
     encoding: str
-    between: list[bytes]
+    loose: bytes
     known: Sequence[Known] = ()
     texts: Sequence[bytes] = ()
 
@@ -30,7 +32,7 @@ class Encoded(NamedTuple):
     def data(self) -> bytes:
         """The whole."""
         return b"".join(
-            piece for pair in zip(self.between, (*self.known, b""), strict=True) for piece in pair
+            piece for pair in zip(self.loose.split(HOLE), (*self.known, b""), strict=True) for piece in pair
         )
 
 
@@ -45,10 +47,10 @@ def text_body(text: str) -> Encoded:
     data = octets(text)
     if data.isascii():
         if is_clean(data):
-            return Encoded("7bit", [data], texts=[data])
+            return Encoded("7bit", data, texts=(data,))
     elif is_mostly_high(high_octets(data), len(data)):
-        return Encoded("base64", [base64_lines(data)])
-    return Encoded("quoted-printable", [quoted_printable(data)])
+        return Encoded("base64", base64_lines(data))
+    return Encoded("quoted-printable", quoted_printable(data))
 
 
 def octets(text: str) -> bytes:
@@ -103,11 +105,14 @@ def is_seven_bit(data: bytes) -> bool:
     )
 
 
-def is_clean(data: bytes) -> bool:
-    """Whether ASCII lines, the first at its beginning, can stand as they are, in mailbox files too."""
+def is_clean(data: bytes, holes: int = 0) -> bool:
+    """Whether ASCII lines, the first at its beginning, can stand as they are, in mailbox files too.
+
+    ``holes`` is how many NUL they hold; all of them stand for other lines.
+    """
     return (
         not _has_long_line(data)
-        and len(data.translate(None, _CONTROLS)) == len(data)
+        and len(data.translate(None, _CONTROLS)) + holes == len(data)
         and not data.startswith(b"From ")
         and b"\nFrom " not in data
     )

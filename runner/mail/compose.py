@@ -17,7 +17,7 @@ from typing import NamedTuple
 from runner.errors import AddressError, HeaderError, ReservedHeaderError
 from runner.mail.address import Address
 from runner.mail.addrspec import PLAIN, NotAnAddress, canonical, is_plain, split
-from runner.mail.body import Encoded, text_body
+from runner.mail.body import HOLE, Encoded, text_body
 from runner.mail.headers import REDIRECTED_FROM, check_header, forbid_line_ends
 from runner.mail.limits import check_limits
 from runner.mail.mailboxes import address_header
@@ -77,7 +77,7 @@ def encoded_bodies(mail: Mail) -> tuple[Encoded | None, Encoded | None]:
 def write(mail: Mail, bodies: Bodies, attach: Attach) -> Composed:
     """``compose``, with other ways to the same encoded bodies and attachments, for who keeps some of them."""
     check_limits(mail)
-    own = _own_headers(mail)
+    more = _more_headers(mail)
     envelope = _envelope(mail)
     date = _date(mail.date)
     reply_to = "" if mail.reply_to is None else _lone_address("Reply-To", mail.reply_to)
@@ -87,23 +87,20 @@ def write(mail: Mail, bodies: Bodies, attach: Attach) -> Composed:
     subject = text_header("Subject", mail.subject, prose=True)
     if _MESSAGE_ID.fullmatch(mail.message_id) is None:
         raise HeaderError(f"{shown(mail.message_id)} is not a Message-ID", hint="")
-    more = "".join([text_header(name, value) for name, value in (*own, *mail.headers)])
     inline: list[Part] = []
     attached: list[Part] = []
     for item in mail.attachments:
         shows = item.cid is not None and mail.html is not None
         (inline if shows else attached).append(attach(item, shows))
     seed = hashlib.sha256(mail.message_id.encode()).hexdigest()[:24]
-    part = content(seed, *bodies(mail), inline, attached)
+    header, body = content(seed, *bodies(mail), inline, attached)
     head = (
         f"{date}{_lone_address('From', mail.sender)}{reply_to}{to}{cc}{subject}"
-        f"Message-ID: {mail.message_id}\r\n{more}MIME-Version: 1.0\r\n{part.header}\r\n"
+        f"Message-ID: {mail.message_id}\r\n{more}MIME-Version: 1.0\r\n"
     )
-    between = part.between.copy()
-    between[0] = head.encode() + between[0]
-    if not between[-1].endswith(b"\r\n"):
-        between[-1] += b"\r\n"
-    data, dotted = verified(envelope, between, part.known, mail)
+    end = b"" if body.loose.endswith(b"\r\n") else b"\r\n"
+    loose = b"%b%b\r\n%b%b" % (head.encode(), header, body.loose, end)
+    data, dotted = verified(envelope, loose.split(HOLE), body.known, mail)
     return Composed(envelope, data, dotted)
 
 
@@ -113,11 +110,11 @@ def _lone_address(name: str, address: Address) -> str:
     return address_header(name, (address,))
 
 
-def _own_headers(mail: Mail) -> list[tuple[str, str]]:
-    """Headers that parameters set; a custom header may not repeat one of them."""
-    own: list[tuple[str, str]] = []
+def _more_headers(mail: Mail) -> str:
+    """Headers that parameters set, and then custom ones, which may not repeat one of them."""
     if not (mail.priority or mail.unsubscribe or mail.redirect_to or mail.headers):
-        return own
+        return ""
+    own: list[tuple[str, str]] = []
     if mail.priority is not None:
         own.extend(_PRIORITIES[mail.priority])
     if mail.unsubscribe is not None:
@@ -129,52 +126,53 @@ def _own_headers(mail: Mail) -> list[tuple[str, str]]:
             raise ReservedHeaderError(f"Reserved header is not allowed: {shown(name)} is set by a parameter")
     if mail.redirect_to is not None:
         own.append((REDIRECTED_FROM, ", ".join(dict.fromkeys(a.wire for a in mail.recipients))))
-    return own
+    return "".join([text_header(name, value) for name, value in (*own, *mail.headers)])
 
 
 def _envelope(mail: Mail) -> Envelope:
     """Sender and recipients without doubles; every address is checked again, whoever made it."""
-    utf8 = _checked_again(mail.sender)
+    sender, utf8 = _wire_again(mail.sender)
     if mail.reply_to is not None:
-        utf8 |= _checked_again(mail.reply_to)
+        utf8 |= _wire_again(mail.reply_to)[1]
     if len(mail.to) == 1 and not mail.cc and not mail.bcc and mail.redirect_to is None:
-        recipient = mail.to[0]
-        return Envelope(mail.sender.wire, (recipient.wire,), _checked(recipient) or utf8)
+        recipient, needs = _wire(mail.to[0])
+        return Envelope(sender, (recipient,), utf8 or needs)
     recipients: dict[str, str] = {}
     for address in mail.recipients:
-        utf8 |= _checked(address)
-        local, _, domain = address.wire.rpartition("@")
-        recipients.setdefault(f"{local}@{domain.lower()}", address.wire)
+        wire, needs = _wire(address)
+        utf8 |= needs
+        local, _, domain = wire.rpartition("@")
+        recipients.setdefault(f"{local}@{domain.lower()}", wire)
     if not recipients:
         raise AddressError(
             "Invalid address: the message has no recipient", hint="give at least one address in to"
         )
     if mail.redirect_to is not None:
-        utf8 |= _checked(mail.redirect_to)
-        return Envelope(mail.sender.wire, (mail.redirect_to.wire,), utf8)
-    return Envelope(mail.sender.wire, tuple(recipients.values()), utf8)
+        wire, needs = _wire(mail.redirect_to)
+        return Envelope(sender, (wire,), utf8 or needs)
+    return Envelope(sender, tuple(recipients.values()), utf8)
 
 
 @lru_cache(maxsize=256)
-def _checked_again(address: Address) -> bool:
-    """As ``_checked``, of an address that many messages share."""
-    return _checked(address)
+def _wire_again(address: Address) -> tuple[str, bool]:
+    """As ``_wire``, of an address that many messages share."""
+    return _wire(address)
 
 
-def _checked(address: Address) -> bool:
-    """Whether the address needs SMTPUTF8; AddressError or HeaderError when it is none."""
+def _wire(address: Address) -> tuple[str, bool]:
+    """The address as SMTP carries it, and whether it needs SMTPUTF8; AddressError or HeaderError when it is none."""
     spec, name = address.addr_spec, address.display_name
     if name and not name.isprintable():
         forbid_line_ends(name, " in a name")
     if _PLAIN.fullmatch(spec) is not None and is_plain(spec):
-        return False
+        return spec, False
     forbid_line_ends(spec, " in an address")
     try:
         if canonical(*split(spec)) != spec:
             raise NotAnAddress(f"{shown(spec)} is not written in its canonical form")
     except NotAnAddress as error:
         raise AddressError(f"Invalid address: {error}") from error
-    return address.needs_smtputf8
+    return address.wire, address.needs_smtputf8
 
 
 def _date(moment: datetime) -> str:

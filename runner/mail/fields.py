@@ -110,7 +110,7 @@ def as_text(value: object, field: str) -> str:
 
 def optional_text(value: object, field: str) -> str | None:
     """As ``as_text``, but nothing stays nothing."""
-    return None if value is None else as_text(value, field)
+    return value if value is None or type(value) is str else as_text(value, field)
 
 
 def priority(value: object) -> Priority | None:

@@ -15,8 +15,9 @@ def message_id(domain: str, *parts: str) -> str:
     is none.
     """
     # The length keeps ("ab", "c") and ("a", "bc") apart.
-    if "".join(parts).isascii():
-        octets = "".join([f"{len(part)}:{part}" for part in parts]).encode()
+    text = "".join([f"{len(part)}:{part}" for part in parts])
+    if text.isascii():
+        octets = text.encode()
     else:
         encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
         octets = b"".join([b"%d:%b" % (len(part), part) for part in encoded])

@@ -19,7 +19,7 @@ MAX_RECIPIENTS = 100
 
 def check_limits(mail: Mail) -> None:
     """LimitError (ELIMIT) when ``mail`` passes a limit; the message says what was found and what is allowed."""
-    recipients = len(mail.to) + len(mail.cc) + len(mail.bcc)
+    recipients = len(mail.recipients)
     if recipients > MAX_RECIPIENTS:
         raise _passed("recipients", recipients, MAX_RECIPIENTS)
     if len(mail.subject) > MAX_SUBJECT:

@@ -18,6 +18,8 @@ def address_header(name: str, addresses: Sequence[Address]) -> str:
     """
     text = f"{name}: "
     column = len(text)
+    if len(addresses) == 1:
+        return f"{text}{mailbox(addresses[0], column)}\r\n"
     last = len(addresses) - 1
     for index, address in enumerate(addresses):
         item = mailbox(address, column if index == 0 else 1)

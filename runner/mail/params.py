@@ -23,7 +23,7 @@ def parameter(name: str, value: str) -> str:
         return f";\r\n {name}*={_CHARSET}{whole}"
     # "*99999*=", a leading space and the ";" are 10 octets.
     room = _LINE - len(name) - 10
-    found = chunks(text, PERCENT, room - len(_CHARSET), room)
+    found = chunks(whole, "%", room - len(_CHARSET), room)
     found[0] = _CHARSET + found[0]
     return "".join(f";\r\n {name}*{index}*={chunk}" for index, chunk in enumerate(found))
 

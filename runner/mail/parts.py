@@ -13,23 +13,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 from runner.mail.attach import DEFAULT_TYPE, check_cid, clean_filename, read_content_type
-from runner.mail.body import Encoded, base64_lines, is_seven_bit, text_body
+from runner.mail.body import HOLE, Encoded, base64_lines, is_seven_bit, text_body
 from runner.mail.params import legacy_name, parameter
 from runner.mail.verify import Known
 from runner.model import Attachment
 
-
-class Part(NamedTuple):
-    """``header`` lines end in CRLF; the body is as in ``Encoded``, without a CRLF after its last line."""
-
-    header: str
-    between: list[bytes]
-    known: Sequence[Known]
-    texts: Sequence[bytes]
+Part = tuple[bytes, Encoded]
+"""Header lines, which end in CRLF, and the body, without a CRLF after its last line."""
 
 
 def content(
@@ -41,50 +32,54 @@ def content(
     """
     part: Part | None = None
     if html is not None:
-        part = Part(_HEADERS["html", html.encoding], html.between, html.known, html.texts)
+        part = _HEADERS["html", html.encoding], html
         if inline:
             part = _multipart("related", [part, *inline], f"{seed}.1", ';\r\n type="text/html"')
     if text is not None or part is None:
         text = text or text_body("")
-        plain = Part(_HEADERS["plain", text.encoding], text.between, text.known, text.texts)
+        plain = _HEADERS["plain", text.encoding], text
         part = plain if part is None else _multipart("alternative", [plain, part], f"{seed}.2")
     return _multipart("mixed", [part, *attached], f"{seed}.3") if attached else part
 
 
 _HEADERS = {
     (subtype, encoding): f"Content-Type: text/{subtype}; charset=utf-8\r\n"
-    f"Content-Transfer-Encoding: {encoding}\r\n"
+    f"Content-Transfer-Encoding: {encoding}\r\n".encode()
     for subtype in ("plain", "html")
     for encoding in ("7bit", "quoted-printable", "base64")
 }
 
 
 def _multipart(subtype: str, parts: list[Part], seed: str, more: str = "") -> Part:
+    boundary = _boundary(seed, parts)
+    mark = f"--{boundary}".encode()
+    lines: list[bytes] = []
+    known: list[Known] = []
     texts: list[bytes] = []
-    for part in parts:
-        texts += part.texts
+    for header, body in parts:
+        lines += mark, header, body.loose
+        known += body.known
+        texts += body.texts
+    lines.append(mark + b"--")
+    whole = f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"{more}\r\n'
+    return whole.encode(), Encoded("7bit", b"\r\n".join(lines), known, texts)
+
+
+def _boundary(seed: str, parts: list[Part]) -> str:
     # "=_" cannot occur in quoted-printable or base64, so only plain bodies need a look.
     boundary, turn = f"=_{seed}", 0
-    while texts and _occurs(boundary.encode(), texts):
+    while _occurs(boundary.encode(), parts):
         turn += 1
         boundary = f"=_{seed}.{turn}"
-    between: list[bytes] = [b""]
-    known: list[Known] = []
-    begin = "--"
-    for part in parts:
-        # The last piece of one part and the first of the next are one, with the delimiter between them.
-        between[-1] += f"{begin}{boundary}\r\n{part.header}\r\n".encode() + part.between[0]
-        between += part.between[1:]
-        known += part.known
-        begin = "\r\n--"
-    between[-1] += f"\r\n--{boundary}--".encode()
-    return Part(
-        f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"{more}\r\n', between, known, texts
-    )
+    return boundary
 
 
-def _occurs(boundary: bytes, texts: list[bytes]) -> bool:
-    return any(boundary in text for text in texts)
+def _occurs(boundary: bytes, parts: list[Part]) -> bool:
+    for _, body in parts:
+        for text in body.texts:
+            if boundary in text:
+                return True
+    return False
 
 
 def attachment(item: Attachment, shows: bool) -> Part:
@@ -115,13 +110,15 @@ def attachment(item: Attachment, shows: bool) -> Part:
     if item.cid is not None:
         lines.append(f"\r\nContent-ID: <{check_cid(item.cid)}>")
     lines.append("\r\n")
-    return Part("".join(lines), [data], (), texts)
+    return "".join(lines).encode(), Encoded(encoding, data, (), texts)
 
 
 def known_part(part: Part) -> Part:
     """The same part, for many messages: its lines are looked through once, if they are encoded."""
-    data = part.between[0]
+    header, body = part
+    data = body.loose
     first, last = data.find(b"\r\n"), data.rfind(b"\r\n")
-    if part.texts or part.known or first == last:
+    if body.texts or body.known or first == last:
         return part
-    return part._replace(between=[data[:first], data[last + 2 :]], known=[Known(data[first : last + 2])])
+    loose = data[:first] + HOLE + data[last + 2 :]
+    return header, body._replace(loose=loose, known=[Known(data[first : last + 2])])

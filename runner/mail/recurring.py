@@ -7,9 +7,11 @@ comes out is octet for octet what ``body.text_body`` makes of the whole text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from runner.mail.body import (
+    HOLE,
     Encoded,
     high_octets,
     is_clean,
@@ -24,7 +26,8 @@ _SHORTEST = 40
 """Characters of whole lines that pay for being kept."""
 _HOLE = "\0"
 """A line of its own where kept lines stand. No text holds one that is written this way: a NUL is counted."""
-_PLAIN_HOLE, _QUOTED_HOLE = b"\r\n\0\r\n", b"\r\n=00\r\n"
+_QUOTED_HOLE = b"\r\n=00\r\n"
+_MOST_LENGTHS = 256
 
 
 class Recurring:
@@ -32,33 +35,72 @@ class Recurring:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._lines = {text: Lines(text) for text in texts if has_lines(text)}
-        self._around = {text: lines.around for text, lines in self._lines.items()}
-        self._all_ascii = all(lines.ascii for lines in self._lines.values())
-        self._all_plain = all(lines.plain is not None for lines in self._lines.values())
+        self._kept: dict[int, _Kept] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there are lines to keep."""
+        return bool(self._lines)
 
     def encoded(self, parts: Sequence[str]) -> Encoded:
         """What ``text_body`` gives for the parts joined."""
-        kept = list(filter(None, map(self._lines.get, parts)))
-        loose = "".join(map(self._around.get, parts, parts))
-        if not kept or "\r" in loose or loose.count(_HOLE) != len(kept):
+        # Bodies of as many parts mostly have the same of the author's texts in the same places.
+        kept = self._kept.get(len(parts))
+        if kept is None or [parts[place] for place in kept.places] != kept.texts:
+            kept = self._found(parts)
+        pieces = list(parts)
+        for place, around in zip(kept.places, kept.around, strict=True):
+            pieces[place] = around
+        loose, holes = "".join(pieces), len(kept.places)
+        if not holes or "\r" in loose or loose.count(_HOLE) != holes:
             return text_body("".join(parts))
         data = octets(loose)
-        if data.isascii() and (self._all_ascii or all(lines.ascii for lines in kept)):
-            if (self._all_plain or all(lines.plain for lines in kept)) and is_clean(
-                data.replace(_PLAIN_HOLE, b"\r\n")
-            ):
-                plain = [lines.plain for lines in kept if lines.plain]
-                marked = [lines for lines in plain if lines.marked]
-                return Encoded("7bit", data.split(_PLAIN_HOLE), plain, [data, *marked])
-        else:
-            size, high = len(data) - 3 * len(kept), high_octets(data)
-            for lines in kept:
-                size += lines.size
-                high += lines.high
-            if is_mostly_high(high, size):
-                return text_body("".join(parts))
-        quoted = [lines.quoted for lines in kept]
-        return Encoded("quoted-printable", quoted_printable(data).split(_QUOTED_HOLE), quoted)
+        if kept.ascii and data.isascii():
+            if kept.plain is not None and is_clean(data, holes):
+                return Encoded("7bit", data, kept.plain, (data, *kept.marked))
+        elif is_mostly_high(kept.high + high_octets(data), kept.size + len(data)):
+            return text_body("".join(parts))
+        return Encoded("quoted-printable", quoted_printable(data).replace(_QUOTED_HOLE, HOLE), kept.quoted)
+
+    def _found(self, parts: Sequence[str]) -> _Kept:
+        kept = _Kept.of({place: self._lines[text] for place, text in enumerate(parts) if text in self._lines})
+        if kept.places:
+            if len(self._kept) >= _MOST_LENGTHS:
+                self._kept.clear()
+            self._kept[len(parts)] = kept
+        return kept
+
+
+class _Kept(NamedTuple):
+    """Lines that are kept, and the places of their texts among the parts; ``plain`` is as in ``Lines``.
+
+    ``size`` is theirs without the holes that they leave.
+    """
+
+    places: list[int]
+    texts: list[str]
+    around: list[str]
+    ascii: bool
+    size: int
+    high: int
+    plain: list[Known] | None
+    marked: list[Known]
+    quoted: list[Known]
+
+    @classmethod
+    def of(cls, found: Mapping[int, Lines]) -> _Kept:
+        kept = list(found.values())
+        plain = [lines.plain for lines in kept if lines.plain is not None]
+        return cls(
+            list(found),
+            [lines.text for lines in kept],
+            [lines.around for lines in kept],
+            all(lines.ascii for lines in kept),
+            sum(lines.size for lines in kept) - len(kept) * (len(_HOLE) + 2),
+            sum(lines.high for lines in kept),
+            plain if len(plain) == len(kept) else None,
+            [lines for lines in plain if lines.marked],
+            [lines.quoted for lines in kept],
+        )
 
 
 def has_lines(text: str) -> bool:
@@ -73,9 +115,10 @@ class Lines:
     ``plain`` is None when they cannot stand as they are. ``size`` and ``high`` count octets, all and above 127.
     """
 
-    __slots__ = ("around", "ascii", "high", "plain", "quoted", "size")
+    __slots__ = ("around", "ascii", "high", "plain", "quoted", "size", "text")
 
     def __init__(self, text: str) -> None:
+        self.text = text
         first, last = text.find("\n") + 1, text.rfind("\n") + 1
         self.around = f"{text[:first]}{_HOLE}\n{text[last:]}"
         data = octets(text[first:last])

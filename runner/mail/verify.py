@@ -24,8 +24,8 @@ _MAILBOX = re.compile(
     rb"(?:(?:(?:%s(?: %s)*|\"(?:[^\"\\]|\\.)*\") )?<(%s)>|(%s))(?:, |\Z)" % (_WORD, _WORD, _SPEC, _SPEC)
 )
 _ENCODED = re.compile(rb"=\?utf-8\?([qb])\?([!->@-~]*)\?=(?: (?==\?)|\Z)")
-_BOUNDARY = re.compile(rb'multipart/[a-z]+; boundary="([^"]+)"')
 _CRLF = b"\r\n"
+_DOTTED = b"\r\n."
 _MARK = b"=_"
 """How a boundary of ours begins; it cannot occur in quoted-printable or base64."""
 
@@ -53,7 +53,7 @@ class Known(bytes):
         _check_lines(octets, utf8=False)
         known = super().__new__(cls, octets)
         known.marked = _MARK in octets
-        known.dotted = b"\n." in octets
+        known.dotted = _DOTTED in octets
         return known
 
 
@@ -83,8 +83,8 @@ def verified(
     if not blank or len(head) + 4 > len(between[0]) or (envelope.smtputf8 and not body.isascii()):
         raise NotAsMeant("the composed message has no body, or one of more than 7 bits")
     _check_envelope(envelope, mail)
-    _check_boundary(_check_head(head.replace(b"\r\n ", b" "), mail), body, known, mail)
-    dotted = b"\n." in fresh
+    _check_boundary(_check_head(head, mail), body, known, mail)
+    dotted = _DOTTED in fresh
     if not known:
         return fresh, dotted
     pieces = [b""] * (2 * len(known) + 1)
@@ -95,19 +95,19 @@ def verified(
 
 
 def _check_head(head: bytes, mail: Mail) -> bytes:
-    """The Content-Type, after every header was found to be there, in its place, and as it was meant."""
-    unsubscribe, redirected = mail.unsubscribe, mail.redirect_to is not None
+    """The boundary, or nothing, after every header was found to be there, in its place, and as it was meant."""
+    unsubscribe = mail.unsubscribe
     match = _pattern(
         mail.reply_to is not None,
         bool(mail.cc),
         mail.priority,
         None if unsubscribe is None else unsubscribe.one_click,
-        redirected,
+        mail.redirect_to is not None,
         bool(mail.headers),
-    ).fullmatch(head)
+    ).fullmatch(head.replace(b"\r\n ", b" "))
     if match is None:
         raise NotAsMeant("the composed message has other headers than were meant")
-    sender, reply_to, to, cc, subject, message_id, custom, content_type = match.groups(b"")
+    sender, reply_to, to, cc, subject, message_id, custom, boundary = match.groups(b"")
     if message_id != mail.message_id.encode():
         raise NotAsMeant("the composed message has another Message-ID than was meant")
     if _senders.get(sender) is not mail.sender:
@@ -130,14 +130,18 @@ def _check_head(head: bytes, mail: Mail) -> bytes:
             raise NotAsMeant("the composed message has other headers than were meant")
         for (name, text), (_, _, value) in zip(mail.headers, fields, strict=True):
             _check_text(name, value, text)
-    return content_type
+    return boundary
 
 
 @lru_cache(maxsize=256)
 def _pattern(
     reply_to: bool, cc: bool, priority: str | None, one_click: bool | None, redirected: bool, custom: bool
 ) -> re.Pattern[bytes]:
-    """The head of a message that has these headers, unfolded. An absent one leaves its group empty."""
+    """The head of a message that has these headers, unfolded. An absent one leaves its group empty.
+
+    A dot, which is much faster than a class of octets, stays within its line: a CR stands before each LF and
+    nowhere else.
+    """
     own: list[bytes] = []
     if priority is not None:
         own.append(b"X-Priority")
@@ -150,15 +154,16 @@ def _pattern(
     if redirected:
         own.append(b"X-Flowpost-Redirected-From")
     return re.compile(
-        rb"Date:[^\r\n]*\r\nFrom:([^\r\n]*)\r\n"
-        + (rb"Reply-To:([^\r\n]*)\r\n" if reply_to else rb"()")
-        + rb"To:([^\r\n]*)\r\n"
-        + (rb"Cc:([^\r\n]*)\r\n" if cc else rb"()")
-        + rb"Subject:([^\r\n]*)\r\nMessage-ID: ([^\r\n]*)\r\n"
-        + b"".join(name + rb":[^\r\n]*\r\n" for name in own)
-        + (rb"((?:[^\r\n]+\r\n)*)" if custom else rb"()")
+        rb"Date:.*\r\nFrom:(.*)\r\n"
+        + (rb"Reply-To:(.*)\r\n" if reply_to else rb"()")
+        + rb"To:(.*)\r\n"
+        + (rb"Cc:(.*)\r\n" if cc else rb"()")
+        + rb"Subject:(.*)\r\nMessage-ID: (.*)\r\n"
+        + b"".join(name + rb":.*\r\n" for name in own)
+        + (rb"((?:.+\r\n)*)" if custom else rb"()")
         + rb"MIME-Version: 1\.0\r\n"
-        + rb"Content-Type:([^\r\n]*)(?:\r\nContent-Transfer-Encoding:[^\r\n]*)?"
+        + rb'Content-Type: (?:multipart/[a-z]+; boundary="([^"]+)".*|text/(?:plain|html);.*)'
+        + rb"(?:\r\nContent-Transfer-Encoding:.*)?"
     )
 
 
@@ -168,17 +173,12 @@ _senders: dict[bytes, Address] = {}
 
 
 def _check_lines(data: bytes, utf8: bool) -> None:
-    ends = data.count(b"\n")
-    if (
-        not data.endswith(b"\r\n")
-        or data.count(b"\r") != ends
-        or data.count(b"\r\n") != ends
-        or b"\x00" in data
-    ):
+    # Each line end takes one CR and one LF: what is left of either stands alone.
+    if not data.endswith(_CRLF) or len(data) - len(data.translate(None, b"\r\n\0")) != 2 * data.count(_CRLF):
         raise NotAsMeant("the composed message has a bare CR, LF or NUL")
     # From the start of a line to the last line end within reach: the lines between cannot be too long.
     at, size = 0, len(data)
-    while at < size:
+    while size - at > LONGEST_LINE + 2:
         end = data.rfind(b"\n", at, at + LONGEST_LINE + 2)
         if end < 0:
             raise NotAsMeant(f"the composed message has a line of more than {LONGEST_LINE} octets")
@@ -202,27 +202,31 @@ def _check_field(value: bytes, meant: tuple[Address, ...]) -> None:
 
 def _check_text(name: str, value: bytes, meant: str) -> None:
     raw = value[1:]
-    if raw.isascii() and b"=?" not in raw and raw.decode("ascii") == meant:
-        return
     if b"=?" in raw:
-        octets = b""
-        at = 0
-        while at < len(raw):
-            match = _ENCODED.match(raw, at)
-            if match is None:
-                break
-            if match[1] == b"q":
-                octets += binascii.a2b_qp(match[2].replace(b"_", b" "))
-            else:
-                octets += binascii.a2b_base64(match[2], strict_mode=True)
-            at = match.end()
-        raw = octets if at == len(raw) else b""
+        raw = _decoded(raw)
     try:
         text = meant.encode()
     except UnicodeEncodeError:
         text = meant.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
     if raw != text:
         raise NotAsMeant(f"the composed message has another {name} than was meant")
+
+
+def _decoded(value: bytes) -> bytes:
+    """What encoded words say; nothing when there is anything else."""
+    octets = b""
+    at = 0
+    while at < len(value):
+        match = _ENCODED.match(value, at)
+        if match is None:
+            return b""
+        encoding, word = match.groups()
+        if encoding == b"q":
+            octets += binascii.a2b_qp(word, header=True)
+        else:
+            octets += binascii.a2b_base64(word, strict_mode=True)
+        at = match.end()
+    return octets
 
 
 def _check_envelope(envelope: Envelope, mail: Mail) -> None:
@@ -243,7 +247,7 @@ def _folded(wire: str) -> str:
     return f"{local}@{domain.lower()}"
 
 
-def _check_boundary(content_type: bytes, body: bytes, known: Sequence[Known], mail: Mail) -> None:
+def _check_boundary(boundary: bytes, body: bytes, known: Sequence[Known], mail: Mail) -> None:
     parts = 2 if mail.html is not None and mail.text is not None else 0
     if mail.attachments:
         shown = 0 if mail.html is None else sum(item.cid is not None for item in mail.attachments)
@@ -251,14 +255,14 @@ def _check_boundary(content_type: bytes, body: bytes, known: Sequence[Known], ma
             parts = len(mail.attachments) - shown + 1
         elif not parts:
             parts = shown + 1
-    match = _BOUNDARY.match(content_type, 1)
-    if match is None:
-        right = not parts and content_type.startswith((b" text/plain;", b" text/html;"))
+    if not boundary:
+        right = not parts
     else:
-        mark = b"--" + match[1]
+        mark = b"--" + boundary
         found = body.count(mark)
+        ours = boundary.startswith(_MARK)
         for piece in known:
-            if piece.marked or not match[1].startswith(_MARK):
+            if piece.marked or not ours:
                 found += piece.count(mark)
         # The opening delimiter, one between each two parts, and the closing one at the very end: no more,
         # no less.

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import binascii
 import re
-from bisect import bisect_right
-from itertools import accumulate
 
 LINE = 78
 """Octets of a line, where it can be had."""
@@ -119,7 +117,7 @@ def encoded(text: str, first: int) -> list[str]:
     if len(quoted) <= (len(octets) + 2) // 3 * 4:
         if len(quoted) <= first:
             return [_HEAD_Q + quoted + _TAIL]
-        return [_HEAD_Q + chunk + _TAIL for chunk in chunks(text, _Q, first, _ROOM)]
+        return [_HEAD_Q + chunk + _TAIL for chunk in chunks(quoted, "=", first, _ROOM)]
     words: list[str] = []
     at, room = 0, first // 4 * 3
     while at < len(octets):
@@ -131,20 +129,36 @@ def encoded(text: str, first: int) -> list[str]:
     return words
 
 
-def chunks(text: str, table: dict[int, str], first: int, room: int) -> list[str]:
-    """``text`` written by ``table`` in chunks of at most ``first``, then ``room`` octets, never within a
-    character.
+def chunks(written: str, mark: str, first: int, room: int) -> list[str]:
+    """What a table has ``written`` behind ``mark``, in chunks of at most ``first``, then ``room`` octets, never
+    within a character.
     """
-    pieces = [table[ord(char)] for char in text]
-    ends = list(accumulate(map(len, pieces)))
     found: list[str] = []
-    start = written = 0
-    # Where nothing fits, each character has a chunk to itself, behind an empty first one.
-    while (end := max(bisect_right(ends, written + first, start), start + bool(found))) < len(pieces):
-        found.append("".join(pieces[start:end]))
-        start, written, first = end, ends[end - 1] if end else 0, room
-    found.append("".join(pieces[start:]))
+    start, first = 0, max(first, 0)
+    while len(written) - start > first:
+        end = _character(written, mark, start + first)
+        # Where nothing fits, each character has a chunk to itself, behind an empty first one.
+        while found and end <= start:
+            first += 1
+            end = _character(written, mark, start + first)
+        if end == len(written):
+            break
+        end = max(start, end)
+        found.append(written[start:end])
+        start, first = end, room
+    found.append(written[start:])
     return found
+
+
+def _character(written: str, mark: str, at: int) -> int:
+    """Where the character begins that holds or follows the place ``at``."""
+    inside = written.rfind(mark, max(at - 2, 0), at)
+    if inside >= 0:
+        at = inside
+    # An octet of 80 to BF goes on with a character (RFC 3629 3).
+    while written.startswith(mark, at) and written[at + 1] in "89AB":
+        at -= 3
+    return at
 
 
 def phrase(name: str, column: int) -> str:

@@ -81,9 +81,9 @@ class Filled(NamedTuple):
 class _Body:
     """A body's template, whose lines come again from row to row."""
 
-    def __init__(self, template: Template, texts: frozenset[str]) -> None:
+    def __init__(self, template: Template, recurring: Recurring) -> None:
         self.template = template
-        self.recurring = Recurring(texts)
+        self.recurring = recurring
         self.parts: Sequence[str] = []
         self.text: str | None = None
 
@@ -167,10 +167,10 @@ class PreparedSmtp:
         if not isinstance(value, Template):
             return partial(render, value)
         texts = value.texts() if name in ("body", "html_body") else None
-        if texts is None:
+        if texts is None or not (recurring := Recurring(texts)):
             return value.render
-        self._bodies[name] = _Body(value, texts)
-        return self._bodies[name].render
+        body = self._bodies[name] = _Body(value, recurring)
+        return body.render
 
     def _sender_of(self, given: Address | None, credential: SmtpCredential) -> Address:
         known = self._sender

@@ -125,6 +125,20 @@ def test_what_compose_writes_passes() -> None:
         verify(composed.envelope, composed.data, meant)
 
 
+@pytest.mark.parametrize(
+    "ends", [b"\r", b"\n", b"\r\r\n", b"\r\n\n", b"\n\r", b"\n\r\n\r", b"\r\n\r", b"\0\r\n"]
+)
+@pytest.mark.parametrize("place", [b"Subject: ", b"x@y.example\r\n", b"last line"])
+def test_a_cr_or_lf_alone_does_not_leave_wherever_it_stands(place: bytes, ends: bytes) -> None:
+    meant = mail(text="a text\nlast line", headers=(("X-To", "x@y.example"),))
+    composed = compose(meant)
+    changed = composed.data.replace(place, place + ends, 1)
+
+    assert changed != composed.data
+    with pytest.raises(NotAsMeant, match="bare"):
+        verify(composed.envelope, changed, meant)
+
+
 LINES = b"\r\none line\r\nanother line\r\n"
 
 

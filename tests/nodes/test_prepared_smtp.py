@@ -55,6 +55,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "kept lines side by side": {
         "body": f"a\n{LINES}b<% if true %>\n{LINES}<% endif %>\n{LINES}<<trigger.body.note>>"
     },
+    "kept lines at the end": {"body": f"Hi <<trigger.body.name>>\n{LINES}", "body_format": "text", "html_body": None},
     "loop": {"body": f"<% for n in range(90) %>{LINES}<<trigger.body.note>> <<n>><% endfor %>"},
     "macro": {"html_body": f"<% macro m(x) %>{PARAGRAPHS}<<x>><% endmacro %>{PARAGRAPHS}<<m(trigger.body.note)>>"},
     "lines that need care": {
