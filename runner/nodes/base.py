@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
 from runner.credential import HttpCredential, SmtpCredential
 from runner.errors import FlowpostError
 from runner.model import Envelope, Outcome, Retry, Settings, Template
-from runner.net.http import HttpClient
+
+if TYPE_CHECKING:
+    from runner.net.http import HttpClient
 
 
 class Credentials(Protocol):
@@ -38,8 +40,7 @@ class Sender(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(NamedTuple):
     """A message that a node composed: what ``preview`` and ``--dry-run`` show."""
 
     node: str
@@ -78,16 +79,14 @@ class Context:
         return self.attempt >= self.attempts
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """A mistake that shows without running: its place in the parameters, and the error it is."""
 
     pointer: tuple[str | int, ...]
     error: FlowpostError
 
 
-@dataclass(frozen=True, slots=True)
-class References:
+class References(NamedTuple):
     """What a node asks for, each with its place: credentials as (type, name, place), files, and URLs or hosts
     that the outbound guard will judge.
     """

@@ -19,7 +19,6 @@ from runner.mail.identity import message_id
 from runner.mail.limits import check_limits
 from runner.mail.message import Mail
 from runner.model import Delivery, Envelope, Outcome, Rejection, Retry
-from runner.net.fetch import fetch_attachment
 from runner.nodes.base import Context, Message, NodeType, Problem, References, credential_reference
 from runner.template.markup import inline_css
 
@@ -99,6 +98,8 @@ class Smtp(NodeType):
             draft = replace(draft, html=await asyncio.to_thread(inline_css, draft.html))
 
         async def fetch(url: str, room: int) -> tuple[bytes, str, str | None]:
+            from runner.net.fetch import fetch_attachment
+
             fetched = await fetch_attachment(ctx.http, url, room, FETCH_SECONDS)
             return fetched.data, fetched.content_type, fetched.filename
 
