@@ -31,12 +31,13 @@ def _collect_seldom() -> None:
     """Spare a short process most of the collector's work: nearly all that it loads stays until its end.
 
     Its usual look at every 700 new objects comes hundreds of times while modules load, and the one at the very end
-    frees what the system takes back anyway: together a sixth of a command's CPU. A service lives long.
+    frees what the system takes back anyway: together a fifth of a command's CPU. A batch is 100,000 objects when
+    it begins, and its rows leave none behind that only the collector could free. A service lives long.
     """
     import atexit
     import gc
 
-    gc.set_threshold(10_000)
+    gc.set_threshold(200_000)
     atexit.register(gc.freeze)
 
 
