@@ -100,9 +100,8 @@ VARIANTS = (
         "chunking",
         "the long wire, own sink with CHUNKING",
         lambda: far(chunking=True),
-        (NODEMAILER, UPYO, FLOWPOST, CHUNKED),
+        (NODEMAILER, FLOWPOST, CHUNKED),
         (Goal(CHUNKED.name, "Nodemailer", 8),),
-        rows=0.2,
     ),
     Variant(
         "singly",
