@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from runner.engine.execute import Execution
 from runner.engine.offline import Later, Offline, Once, StandIns
@@ -19,8 +20,7 @@ from runner.nodes.prepared import PreparedSmtp
 from runner.schema.problems import Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Unforeseen:
+class Unforeseen(NamedTuple):
     """A node that cannot be known before it runs: it needs what the node ``needs`` answers.
 
     ``credential`` is that of an smtp node, where it is written out. ``certain`` is false when even its ``when``
@@ -38,8 +38,7 @@ class Unforeseen:
         return f'node "{self.node}":{whether} cannot be known before it runs: it needs the answer of "{self.needs}"'
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFailure:
+class NodeFailure(NamedTuple):
     """A node that fails; ``error`` is ``FlowpostError.as_dict()``, ``stops`` what ``on_error`` makes of it."""
 
     node: str
@@ -59,8 +58,7 @@ class NodeFailure:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearsed:
+class Rehearsed(NamedTuple):
     """What one event comes to.
 
     ``problems`` are what the body schema says against the event's body; when there are any, nothing was rendered.

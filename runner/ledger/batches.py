@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runner.ledger.database import execute, first, rows
 from runner.ledger.delivery import Replies, dump_replies, load_replies
@@ -37,8 +36,7 @@ class RowState(StrEnum):
 FINAL = frozenset({RowState.SENT, RowState.FAILED, RowState.UNKNOWN, RowState.SKIPPED, RowState.INVALID})
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What the ledger holds of a row. ``error`` is ``FlowpostError.as_dict()``."""
 
     number: int
@@ -61,8 +59,7 @@ class Record:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """A batch as the database has it. ``facts`` describe its data, for whoever asks what has changed."""
 
     serial: int
@@ -74,8 +71,7 @@ class Known:
     tally: Mapping[RowState, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A chunk that is this process's now. ``fresh``: nobody had it before."""
 
     number: int

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from runner.credential import Rate
 
@@ -30,8 +30,7 @@ Used = Mapping[float, Mapping[int, int]]
 """By a rate's seconds: how many messages were answered in each part."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """Slots, in the database's time; ``wait`` seconds from now until there is one more, when there were fewer than
     wanted, and 0 when that depends on messages under way.
 

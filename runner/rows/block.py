@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from runner.errors import UsageError
@@ -23,8 +22,7 @@ class Mark(NamedTuple):
     stage: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """The rows that stand wholly in a piece of the file, as the format parsed them, and where each begins."""
 
     records: Sequence[Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from io import StringIO
+from typing import NamedTuple
 
 from runner.errors import UsageError
 from runner.rows.block import Mark, broken, vanished
@@ -23,8 +23,7 @@ _QUOTED = re.compile(r'"[^"]*+"')
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The columns, what separates them, and where the first row begins."""
 
     columns: tuple[str, ...]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
+from typing import NamedTuple
 
 from runner.errors import UsageError
 from runner.rows.block import Format, Mark, broken
@@ -20,8 +20,7 @@ _ENDINGS = {**{f".{word}": word for word in FORMATS}, ".tab": "tsv"}
 _SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """A format with all that the file's beginning told."""
 
     name: str
