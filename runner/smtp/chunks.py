@@ -48,9 +48,13 @@ class ChunkConveyor(Conveyor):
 
     def late(self) -> None:
         """See ``Listener``."""
-        if not self.is_over():
+        if self.is_over():
+            return
+        if self.flying:
             seconds = self.session.credential.timeout_seconds
             self.give_up(f"no answer within {seconds:g} s", "from", late=True)
+        else:
+            self.finish()
 
     def feed(self) -> None:
         """See ``Conveyor``."""
@@ -79,7 +83,7 @@ class ChunkConveyor(Conveyor):
         if self.is_over():
             return
         if not self.flying:
-            self.finish()
+            self.linger()
         elif not self.full():
             self.depot.hungry[self] = None
 

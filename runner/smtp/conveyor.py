@@ -16,6 +16,7 @@ from runner.smtp.job import Job
 from runner.smtp.reply import Reply
 from runner.smtp.session import Session
 from runner.smtp.transaction import opening
+from runner.smtp.wire import Lost
 
 LAST_WRITE = 64 * 1024
 """Octets of content that leave in one write with the end of the message: one write for most messages."""
@@ -29,13 +30,19 @@ class Depot(Protocol):
 
     hungry: dict[Conveyor, None]
     """Who can take one more letter at once, the longest waiting first."""
+    idle: dict[Conveyor, None]
+    """Who has nothing to carry, the last one to become so last."""
 
-    def next_for(self, session: Session) -> Job | None:
-        """The letter that waits longest; None when none does, or none may go over ``session`` now."""
+    def next_for(self, session: Session, *, behind: bool) -> Job | None:
+        """The letter that waits longest; None when none may go over ``session`` now, first or ``behind`` another."""
         ...
 
     def waits(self) -> bool:
         """Whether a letter may be waiting."""
+        ...
+
+    def patience(self, session: Session) -> float:
+        """Seconds for which ``session``, with nothing to carry, may take the next letter just so; 0 when it may not."""
         ...
 
     def delivered(self, job: Job, outcome: Outcome) -> None:
@@ -78,8 +85,7 @@ class Conveyor(ABC):
         finally:
             self.wire.detach()
             self._over = None
-            self.depot.hungry.pop(self, None)
-            self.session.used = self.loop.time()
+            self._leave()
             self._abandon()
 
     # -- what differs --------------------------------------------------------------------------------
@@ -135,7 +141,7 @@ class Conveyor(ABC):
         none.
         """
         session = self.session
-        while job is not None or (job := self.depot.next_for(session)) is not None:
+        while job is not None or (job := self.depot.next_for(session, behind=bool(self.flying))) is not None:
             try:
                 commands = opening(session, job.letter)
             except FlowpostError as exc:
@@ -170,6 +176,29 @@ class Conveyor(ABC):
             self.depot.delivered(job, result)
         self.go_on()
 
+    def linger(self) -> None:
+        """Nothing is left to carry. More often than not the next letter is a few milliseconds away, and to wake
+        the task that carries for each would cost as much as the letter.
+        """
+        self.session.used = self.loop.time()
+        patience = self.depot.patience(self.session)
+        if patience > 0:
+            self.depot.idle[self] = None
+            self.wire.watch(self.session.used + patience)
+        else:
+            self.finish()
+
+    def wake(self) -> None:
+        """A letter waits, and this session has nothing to carry. A server that has closed does not get it."""
+        self.depot.idle.pop(self, None)
+        try:
+            self.wire.check_peer()
+        except Lost:
+            self.session.closing = True
+            self.finish()
+        else:
+            self.begin(None)
+
     def is_over(self) -> bool:
         """Whether the carrying has ended."""
         return self._over is None or self._over.done()
@@ -179,7 +208,7 @@ class Conveyor(ABC):
         if self._over is None or self._over.done():
             return
         self._over.set_result(None)
-        self.depot.hungry.pop(self, None)
+        self._leave()
         if self.session.closing:
             # Now: what was just told to be not sent may still stand in a buffer, and would leave with the next
             # turn of the loop.
@@ -201,6 +230,10 @@ class Conveyor(ABC):
         """The error for a letter that was, and has no reply."""
         place = f"{self.session.place} after the message was handed over and before it was acknowledged"
         return DeliveryUnknown(f"Delivery unknown: {why} {where} {place}")
+
+    def _leave(self) -> None:
+        self.depot.hungry.pop(self, None)
+        self.depot.idle.pop(self, None)
 
     def _abandon(self) -> None:
         """Whoever carries was stopped in the middle."""

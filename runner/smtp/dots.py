@@ -60,8 +60,8 @@ class DotConveyor(Conveyor):
         """See ``Listener``."""
         if self.is_over():
             return
-        self.session.closing = True
         if self.flying:
+            self.session.closing = True
             self.too_late(self.flying[0])
         self.finish()
 
@@ -98,7 +98,7 @@ class DotConveyor(Conveyor):
         """Begin with ``job`` on a session that is at rest."""
         commands = self.pull(job)
         if not commands:
-            self.finish()
+            self.linger()
             return
         job = self.first()
         try:
@@ -273,7 +273,7 @@ class DotConveyor(Conveyor):
         if self.session.closing or self.wire.fault is not None:
             self.finish()
         elif not self.flying:
-            self.begin(None)
+            self.wake()
         elif self.first().done():
             # Cancelled: its commands are with the server already, and must not get a message.
             self.session.closing = True

@@ -26,6 +26,8 @@ from runner.smtp.wire import Lost
 PROBE_AFTER = 1.0
 """Seconds of rest after which a connection is asked whether it still stands, before MAIL."""
 PROBE_PATIENCE = 5.0
+LINGER = 0.5
+"""Seconds for which a connection that has nothing to carry waits for the next letter before it goes to rest."""
 MAX_LIFETIME = 600.0
 """Seconds after which a connection is replaced: servers and name records change."""
 FEWER_FOR = 60.0
@@ -67,6 +69,8 @@ class Lane:
         self._closed = False
         self.hungry: dict[Conveyor, None] = {}
         """Sessions that carry letters and can take one more at once, the longest waiting first."""
+        self.idle: dict[Conveyor, None] = {}
+        """Sessions that have nothing to carry and rest in a moment, the last one to become so last."""
 
     def submit(self, letter: Letter) -> Job:
         """Put ``letter`` in the queue."""
@@ -79,6 +83,8 @@ class Lane:
         self._retired = True
         while self._resting:
             give(self._resting.pop(), None)
+        for conveyor in list(self.idle):
+            conveyor.finish()
 
     async def close(self, patience: float) -> None:
         """Finish what is on its way within ``patience`` seconds, say goodbye, close."""
@@ -98,14 +104,16 @@ class Lane:
     # -- the queue -----------------------------------------------------------------------------------
 
     def _submit(self, job: Job, *, first: bool = False) -> None:
-        while self._resting:
+        while self._resting and not self.idle:
             if give(self._resting.pop(), job):
                 return
         if first:
             self._jobs.appendleft(job)
         else:
             self._jobs.append(job)
-        if not self._staff() and self.hungry:
+        while self._jobs and self.idle:
+            next(reversed(self.idle)).wake()
+        if self._jobs and not self._staff() and self.hungry:
             next(iter(self.hungry)).feed()
 
     def _staff(self) -> bool:
@@ -133,15 +141,24 @@ class Lane:
 
     # -- the depot of the conveyors ------------------------------------------------------------------
 
-    def next_for(self, session: Session) -> Job | None:
-        """The letter that waits longest; None when none does, or none may go over ``session`` now."""
+    def next_for(self, session: Session, *, behind: bool) -> Job | None:
+        """The letter that waits longest; None when none may go over ``session`` now, first or ``behind`` another."""
         if not self._jobs or self._spent(session) or self._pace.wait() > 0:
+            return None
+        if behind and self._jobs[0].moves:
+            # The server that it was with closed; one that closes after each message would do so again and again.
             return None
         return self.next_job()
 
     def waits(self) -> bool:
         """Whether a letter may be waiting."""
         return bool(self._jobs)
+
+    def patience(self, session: Session) -> float:
+        """Seconds for which ``session``, with nothing to carry, may take the next letter just so; 0 when it may not."""
+        if self._jobs or self._retired or session.closing or self._spent(session):
+            return 0.0
+        return min(LINGER, PROBE_AFTER, self._credential.idle_seconds)
 
     def delivered(self, job: Job, outcome: Outcome) -> None:
         """The server took it."""
@@ -176,14 +193,13 @@ class Lane:
                 return job
         return None
 
-    async def _rest(self) -> Job | None:
-        """Wait for a letter, ``idle_seconds`` at most."""
+    async def _rest(self, session: Session) -> Job | None:
+        """Wait for a letter, until ``session`` has not been used for ``idle_seconds``."""
         if self._retired:
             return None
-        loop = self._loop
-        given: asyncio.Future[Job | None] = loop.create_future()
+        given: asyncio.Future[Job | None] = self._loop.create_future()
         self._resting.append(given)
-        timer = loop.call_later(self._credential.idle_seconds, give, given, None)
+        timer = self._loop.call_at(session.used + self._credential.idle_seconds, give, given, None)
         try:
             return await given
         finally:
@@ -202,7 +218,7 @@ class Lane:
                         return
                     conveyor = self._conveyor(session)
                 if job is None:
-                    job = self.next_job() or await self._rest()
+                    job = self.next_job() or await self._rest(session)
                     if job is None:
                         return
                     await self._slow_down()

@@ -87,6 +87,8 @@ class Wire(asyncio.BufferedProtocol):
         except BaseException:
             sock.close()
             raise
+        # Not the transport's own view of it: uvloop would make a new socket object for every question.
+        wire._socket = sock
         # Pause at the first octet that the kernel does not take: "written" then means "left this process".
         transport.set_write_buffer_limits(0)
         return wire
@@ -214,7 +216,6 @@ class Wire(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio with the open connection."""
         self._transport = cast("asyncio.Transport", transport)
-        self._socket = transport.get_extra_info("socket")
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Called by asyncio: where to put what comes. A buffer of our own, for asyncio's and uvloop's TLS make one of

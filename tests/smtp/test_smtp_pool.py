@@ -254,6 +254,28 @@ async def test_a_connection_that_rested_is_asked_whether_it_stands(
         assert [mail.connection for mail in server.messages] == [0, 0, 1]
 
 
+async def test_a_connection_that_has_just_carried_a_message_takes_the_next_one_unasked(
+    sender: Sender,
+) -> None:
+    async with ScriptedServer() as server:
+        for _ in range(3):
+            await sender.send(credential_for(server), ENVELOPE, MESSAGE)
+            await asyncio.sleep(0.02)
+
+        assert [mail.connection for mail in server.messages] == [0, 0, 0]
+        assert "NOOP" not in server.connections[0].commands
+
+
+async def test_a_connection_that_waits_for_the_next_message_ends_with_its_secret(sender: Sender) -> None:
+    async with ScriptedServer() as server:
+        await sender.send(credential_for(server), ENVELOPE, MESSAGE)
+        await sender.send(credential_for(server, fingerprint="another"), ENVELOPE, MESSAGE)
+        await until(lambda: server.connections[0].ended)
+
+        assert [mail.connection for mail in server.messages] == [0, 1]
+        assert server.connections[0].commands[-1] == "QUIT"
+
+
 async def test_a_server_that_closes_after_each_message_gets_all_of_them_once(sender: Sender) -> None:
     messages = numbered(30)
     async with ScriptedServer(script={"IDLE": "drop"}) as server:
