@@ -148,6 +148,19 @@ class Running:
         return self.process.returncode, json.loads(out) if out.strip() else None
 
 
+def children(process: int) -> list[int]:
+    """The processes that ``process`` has started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == process and fields[0] != "Z":
+            found.append(int(folder.name))
+    return found
+
+
 def until(condition: Any, seconds: float = 20.0, what: str = "it did not come about") -> None:
     end = time.monotonic() + seconds
     while not condition():

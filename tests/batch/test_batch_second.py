@@ -15,6 +15,7 @@ from batching import (
     Running,
     addresses,
     arrived,
+    children,
     contacts,
     lines,
     prepare,
@@ -32,19 +33,6 @@ from runner.batch.frames import Frames
 NEWS = ["news", "--data", "contacts.csv", "--yes", "--format", "json"]
 COMMAND = [*NEWS, "--report", "report.ndjson", "--processes", "2"]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-
-
-def children(process: int) -> list[int]:
-    """The processes that ``process`` has started."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == process and fields[0] != "Z":
-            found.append(int(folder.name))
-    return found
 
 
 def second_of(running: Running) -> int:
