@@ -13,7 +13,7 @@ from typing import Any
 
 from runner.errors import AddressError, HeaderError
 from runner.mail.addrlist import BLANKS, bare_spec, given_addresses, mailboxes, strict_list
-from runner.mail.addrspec import PLAIN, is_plain
+from runner.mail.addrspec import is_usual
 from runner.mail.addrtoken import tokens
 from runner.mail.headers import forbid_line_ends
 from runner.mail.mailbox import Address
@@ -66,7 +66,6 @@ def from_pieces(pieces: Pieces, field: str) -> tuple[Address, ...]:
         return tuple(mailboxes(tokens(pieces)))
 
 
-_PLAIN = re.compile(PLAIN)
 _OPENING, _CLOSING = ("<", " <"), (">", ">\n")
 
 
@@ -87,7 +86,7 @@ def _quick(pieces: tuple[Any, ...]) -> Address | None:
     ):
         return None
     plain = spec.strip(" \t")
-    return Address(name, plain) if _PLAIN.fullmatch(plain) and is_plain(plain) else None
+    return Address(name, plain) if is_usual(plain) else None
 
 
 def from_value(value: object, field: str) -> tuple[Address, ...]:

@@ -24,6 +24,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 PLAIN = rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*@{_LABEL}(?:\.{_LABEL})*"
 """Pattern of an address that needs no second look, if ``is_plain`` holds too."""
 
+_PLAIN = re.compile(PLAIN)
 _DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _LDH = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _ENCODED_WORD = re.compile(r"=\?[^?]*\?[bq]\?[^?]*\?=", re.IGNORECASE)
@@ -37,6 +38,17 @@ class NotAnAddress(ValueError):
 def is_plain(text: str) -> bool:
     """Whether a text that matches ``PLAIN`` is an address as it stands: no length or label to look into."""
     return len(text) <= LONGEST and "--" not in text and "=?" not in text and not text[-1].isdigit()
+
+
+def is_usual(text: str) -> bool:
+    """Whether ``text`` is an addr-spec as most are, ASCII and in its canonical form, that needs no second look."""
+    return len(text) <= LONGEST and _is_usual(text)
+
+
+# Who reads an address asks, and at once who writes the message asks again.
+@lru_cache(maxsize=64)
+def _is_usual(text: str) -> bool:
+    return _PLAIN.fullmatch(text) is not None and is_plain(text)
 
 
 def split(text: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from runner.errors import AddressError, HeaderError, ReservedHeaderError
 from runner.mail.address import Address
-from runner.mail.addrspec import PLAIN, NotAnAddress, canonical, is_plain, split
+from runner.mail.addrspec import NotAnAddress, canonical, is_usual, split
 from runner.mail.body import HOLE, Encoded, text_body
 from runner.mail.headers import REDIRECTED_FROM, check_header, forbid_line_ends
 from runner.mail.limits import check_limits
@@ -36,7 +36,6 @@ _PRIORITIES = {
     "normal": (("X-Priority", "3 (Normal)"),),
     "high": (("X-Priority", "1 (Highest)"), ("X-MSMail-Priority", "High"), ("Importance", "High")),
 }
-_PLAIN = re.compile(PLAIN)
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}@[!-;=?-~]{1,250}>")
 
 
@@ -164,7 +163,7 @@ def _wire(address: Address) -> tuple[str, bool]:
     spec, name = address.addr_spec, address.display_name
     if name and not name.isprintable():
         forbid_line_ends(name, " in a name")
-    if _PLAIN.fullmatch(spec) is not None and is_plain(spec):
+    if is_usual(spec):
         return spec, False
     forbid_line_ends(spec, " in an address")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from runner.mail.words import PERCENT, chunks, encoded, is_raw, repaired
+from runner.mail.words import chunks, encoded, is_raw, percent
 
 _LINE = 76
 _CHARSET = "utf-8''"
@@ -17,8 +17,7 @@ def parameter(name: str, value: str) -> str:
     """``;`` and the parameter on lines of its own: ``name="value"``, ``name*=utf-8''…`` or ``name*0*=…``."""
     if is_simple(name, value):
         return f';\r\n {name}="{value}"'
-    text = repaired(value)
-    whole = text.translate(PERCENT)
+    whole = percent(value)
     if len(name) + len(_CHARSET) + len(whole) + 4 <= _LINE:
         return f";\r\n {name}*={_CHARSET}{whole}"
     # "*99999*=", a leading space and the ";" are 10 octets.
@@ -66,8 +65,6 @@ def legacy_name(value: str) -> str:
     does it. It is not a second ``filename`` in Content-Disposition, since widely used parsers prefer that
     to ``filename*``.
     """
-    if not is_simple("name", value):
-        text = repaired(value)
-        if len(text.translate(PERCENT)) <= _WORD_ROOM:
-            return f';\r\n name="{encoded(text, 63)[0]}"'
+    if not is_simple("name", value) and len(percent(value)) <= _WORD_ROOM:
+        return f';\r\n name="{encoded(value, 63)[0]}"'
     return parameter("name", value)

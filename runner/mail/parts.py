@@ -77,7 +77,7 @@ def _boundary(seed: str, parts: list[Part]) -> str:
 def _occurs(boundary: bytes, parts: list[Part]) -> bool:
     for _, body in parts:
         for text in body.texts:
-            if boundary in text:
+            if text.find(boundary) >= 0:
                 return True
     return False
 

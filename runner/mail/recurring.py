@@ -7,7 +7,8 @@ comes out is octet for octet what ``body.text_body`` makes of the whole text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from runner.mail.body import (
@@ -45,13 +46,15 @@ class Recurring:
         """What ``text_body`` gives for the parts joined."""
         # Bodies of as many parts mostly have the same of the author's texts in the same places.
         kept = self._kept.get(len(parts))
-        if kept is None or [parts[place] for place in kept.places] != kept.texts:
+        if kept is None or kept.pick(parts) != kept.picked:
             kept = self._found(parts)
+            if kept is None:
+                return text_body("".join(parts))
         pieces = list(parts)
-        for place, around in zip(kept.places, kept.around, strict=True):
+        for place, around in kept.around:
             pieces[place] = around
-        loose, holes = "".join(pieces), len(kept.places)
-        if not holes or "\r" in loose or loose.count(_HOLE) != holes:
+        loose, holes = "".join(pieces), kept.holes
+        if "\r" in loose or loose.count(_HOLE) != holes:
             return text_body("".join(parts))
         data = octets(loose)
         if kept.ascii and data.isascii():
@@ -61,24 +64,29 @@ class Recurring:
             return text_body("".join(parts))
         return Encoded("quoted-printable", quoted_printable(data).replace(_QUOTED_HOLE, HOLE), kept.quoted)
 
-    def _found(self, parts: Sequence[str]) -> _Kept:
-        kept = _Kept.of({place: self._lines[text] for place, text in enumerate(parts) if text in self._lines})
-        if kept.places:
-            if len(self._kept) >= _MOST_LENGTHS:
-                self._kept.clear()
-            self._kept[len(parts)] = kept
+    def _found(self, parts: Sequence[str]) -> _Kept | None:
+        places = [place for place, text in enumerate(parts) if text in self._lines]
+        if not places:
+            return None
+        if len(self._kept) >= _MOST_LENGTHS:
+            self._kept.clear()
+        pick = itemgetter(*places)
+        kept = self._kept[len(parts)] = _Kept.of(
+            pick, pick(parts), {place: self._lines[parts[place]] for place in places}
+        )
         return kept
 
 
 class _Kept(NamedTuple):
-    """Lines that are kept, and the places of their texts among the parts; ``plain`` is as in ``Lines``.
+    """The lines that are kept of bodies of which ``pick`` finds ``picked``; ``plain`` is as in ``Lines``.
 
-    ``size`` is theirs without the holes that they leave.
+    ``around`` has places among the parts, and what stands there instead. ``size`` is without the holes.
     """
 
-    places: list[int]
-    texts: list[str]
-    around: list[str]
+    pick: Callable[[Sequence[str]], object]
+    picked: object
+    around: list[tuple[int, str]]
+    holes: int
     ascii: bool
     size: int
     high: int
@@ -87,13 +95,14 @@ class _Kept(NamedTuple):
     quoted: list[Known]
 
     @classmethod
-    def of(cls, found: Mapping[int, Lines]) -> _Kept:
+    def of(cls, pick: Callable[[Sequence[str]], object], picked: object, found: Mapping[int, Lines]) -> _Kept:
         kept = list(found.values())
         plain = [lines.plain for lines in kept if lines.plain is not None]
         return cls(
-            list(found),
-            [lines.text for lines in kept],
-            [lines.around for lines in kept],
+            pick,
+            picked,
+            [(place, lines.around) for place, lines in found.items()],
+            len(kept),
             all(lines.ascii for lines in kept),
             sum(lines.size for lines in kept) - len(kept) * (len(_HOLE) + 2),
             sum(lines.high for lines in kept),
@@ -115,10 +124,9 @@ class Lines:
     ``plain`` is None when they cannot stand as they are. ``size`` and ``high`` count octets, all and above 127.
     """
 
-    __slots__ = ("around", "ascii", "high", "plain", "quoted", "size", "text")
+    __slots__ = ("around", "ascii", "high", "plain", "quoted", "size")
 
     def __init__(self, text: str) -> None:
-        self.text = text
         first, last = text.find("\n") + 1, text.rfind("\n") + 1
         self.around = f"{text[:first]}{_HOLE}\n{text[last:]}"
         data = octets(text[first:last])

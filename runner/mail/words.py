@@ -29,26 +29,21 @@ _ATOMS = re.compile(rf"{_ATEXT}(?: {_ATEXT})*")
 _LONGEST_QUOTED = 200
 
 
-class _Table(dict[int, str]):
-    """How each character is written; made as needed, and bounded, for ``str.translate``."""
-
-    def __init__(self, plain: str, mark: str) -> None:
-        super().__init__((ord(char), char) for char in plain)
-        self.mark = mark
-
-    def __missing__(self, code: int) -> str:
-        text = "".join(f"{self.mark}{octet:02X}" for octet in chr(code).encode())
-        if len(self) < 4096:
-            self[code] = text
-        return text
+def _table(plain: str, mark: str) -> list[str]:
+    """How each octet is written, for ``str.translate``."""
+    return [chr(octet) if chr(octet) in plain else f"{mark}{octet:02X}" for octet in range(256)]
 
 
 _ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 # RFC 2047 5 (3): the set that is safe in a phrase is safe everywhere.
-_Q = _Table(_ALNUM + "!*+-/", "=")
+_Q = _table(_ALNUM + "!*+-/", "=")
 _Q[ord(" ")] = "_"
-PERCENT = _Table(_ALNUM + "!#$&+-.^_`{|}~", "%")
-"""Characters as an RFC 2231 extended parameter writes them."""
+_PERCENT = _table(_ALNUM + "!#$&+-.^_`{|}~", "%")
+
+
+def percent(text: str) -> str:
+    """``text`` as an RFC 2231 extended parameter writes it."""
+    return repaired(text).encode().decode("latin-1").translate(_PERCENT)
 
 
 def repaired(text: str) -> str:
@@ -111,9 +106,8 @@ def encoded(text: str, first: int) -> list[str]:
 
     Q or B, whichever is shorter. ``first`` is at least 12 and at most 63.
     """
-    text = repaired(text)
-    quoted = text.translate(_Q)
-    octets = text.encode()
+    octets = repaired(text).encode()
+    quoted = octets.decode("latin-1").translate(_Q)
     if len(quoted) <= (len(octets) + 2) // 3 * 4:
         if len(quoted) <= first:
             return [_HEAD_Q + quoted + _TAIL]

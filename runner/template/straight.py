@@ -8,7 +8,8 @@ generated code: what it gives or raises is the measure of this one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from itertools import repeat
+from operator import call, itemgetter
 from typing import Any, NamedTuple
 
 from jinja2 import nodes
@@ -48,7 +49,7 @@ class _Branch(NamedTuple):
 class _Way(NamedTuple):
     """What one outcome of all tests chooses: parts, picked from the values and ``texts``."""
 
-    texts: list[Any]
+    texts: tuple[Any, ...]
     pick: Picker
 
 
@@ -65,12 +66,12 @@ class Paths:
                 self.numbers[*owner, name] = len(self.numbers)
         self._owners = [(owner, _picker(names)) for owner, names in owners.items()]
 
-    def values(self, scope: object) -> list[Any] | None:
+    def values(self, scope: object) -> tuple[Any, ...] | None:
         """The values in the order of ``numbers``; None where an owner is no plain mapping, or has no such key."""
-        found: list[Any] = []
-        for names, pick in self._owners:
-            owner: Any = scope
-            try:
+        found: tuple[Any, ...] = ()
+        try:
+            for names, pick in self._owners:
+                owner: Any = scope
                 for name in names:
                     if type(owner) is not dict:
                         return None
@@ -78,8 +79,8 @@ class Paths:
                 if type(owner) is not dict:
                     return None
                 found += pick(owner)
-            except KeyError:
-                return None
+        except KeyError:
+            return None
         return found
 
 
@@ -114,12 +115,12 @@ class Straight:
         texts = values if {*map(type, values)} == _TEXTS else _written(values)
         if texts is None:
             return None
-        outcome = tuple([test(values) for test in self.tests]) if self.tests else ()
+        outcome = tuple(map(call, self.tests, repeat(values))) if self.tests else ()
         together = "".join(texts)
         if len(together) > _MOST_VALUES or self._size + self._most * len(together) > limit:
             return None
         if self.escaped and MARKUP(together) is not None:
-            texts = list(map(html_out, texts))
+            texts = tuple(map(html_out, texts))
         way = self._ways.get(outcome) or self._way(outcome)
         return way.pick(texts + way.texts)
 
@@ -131,7 +132,7 @@ class Straight:
         if self._size + self._most * sum(map(len, values)) > limit:
             return None
         way = self._ways.get(()) or self._way((), Fixed)
-        return way.pick([*map(Given, values), *way.texts])
+        return way.pick((*map(Given, values), *way.texts))
 
     def _way(self, outcome: tuple[bool, ...], fixed: Callable[[str], Any] = str) -> _Way:
         texts: list[Any] = []
@@ -142,7 +143,7 @@ class Straight:
                 texts.append(fixed(step))
             else:
                 numbers.append(step)
-        way = self._ways[outcome] = _Way(texts, _picker(numbers))
+        way = self._ways[outcome] = _Way(tuple(texts), _picker(numbers))
         return way
 
     def _read(self, body: Iterable[nodes.Node]) -> list[Any]:
@@ -212,9 +213,9 @@ def _flat(steps: list[Any], outcome: tuple[bool, ...] | None) -> Iterable[Any]:
             yield from _flat(step.then if outcome[step.test] else step.otherwise, outcome)
 
 
-def _written(values: list[Any]) -> list[str] | None:
+def _written(values: tuple[Any, ...]) -> tuple[str, ...] | None:
     try:
-        return list(map(to_text, values)) if {*map(type, values)} <= _SIMPLE else None
+        return tuple(map(to_text, values)) if {*map(type, values)} <= _SIMPLE else None
     except Refused:
         return None
 
