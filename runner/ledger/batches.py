@@ -47,16 +47,16 @@ class Record(NamedTuple):
     error: Mapping[str, object] | None = None
 
     def columns(self) -> tuple[object, ...]:
-        """The row of the table, without the batch and the moment."""
-        return (
-            self.number,
-            self.state.value,
-            self.attempts,
-            None if self.replies is None else dump_replies(self.replies),
-            # No text of PostgreSQL holds one.
-            None if self.response is None else self.response.replace("\0", ""),
-            None if self.error is None else json.dumps(self.error),
-        )
+        """The row of the table, without the batch and the moment; what is left out at its end is NULL."""
+        head = (self.number, self.state.value, self.attempts)
+        if self.replies is None and self.response is None and self.error is None:
+            return head
+        # Nearly always nobody was refused, and the outer JSON holds the replies as they are. What somebody else has
+        # worded is a text in it: PostgreSQL takes no NUL in JSON, and in no text of its own either.
+        replies = None if self.replies is None else dict(self.replies)
+        told = dump_replies(replies) if replies and any(replies.values()) else replies
+        response = None if self.response is None else self.response.replace("\0", "")
+        return (*head, told, response, None if self.error is None else json.dumps(self.error))
 
 
 class Known(NamedTuple):

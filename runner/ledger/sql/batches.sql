@@ -66,11 +66,12 @@ SELECT number, state, attempts, replies, response, error FROM batch_rows
 WHERE batch = :batch AND number BETWEEN :first AND :last;
 
 -- name: put_rows_sqlite
--- Where many rows stand, in one statement: a thread that steps row by row would wait for the interpreter's lock at each.
+-- Where many rows stand, in one statement: a thread that steps row by row would wait for the interpreter's lock at each,
+-- as it would for each look at the clock. The OFFSET makes SQLite write each row's JSON once, not once a column.
 INSERT INTO batch_rows (batch, number, state, attempts, replies, response, error, at)
 SELECT :batch, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'), flowpost_now()
-FROM json_each(:rows) WHERE true
+    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'), (SELECT flowpost_now())
+FROM (SELECT value FROM json_each(:rows) LIMIT -1 OFFSET 0) WHERE true
 ON CONFLICT (batch, number) DO UPDATE
 SET state = excluded.state, attempts = excluded.attempts, replies = excluded.replies, response = excluded.response,
     error = excluded.error, at = excluded.at;
