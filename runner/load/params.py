@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,9 +126,9 @@ class Compiler:
         if match := re.fullmatch(_UNKNOWN_NODE, finding.message):
             nodes = self.document.value["nodes"]
             if any(isinstance(node, dict) and node.get("id") == match[1] for node in nodes):
-                return replace(finding, hint=f'node "{match[1]}" does not run before this one')
+                return finding._replace(hint=f'node "{match[1]}" does not run before this one')
         if finding.message == 'unknown name "item"':
-            return replace(finding, hint="item is there in a node with for_each only")
+            return finding._replace(hint="item is there in a node with for_each only")
         return finding
 
     def _file(self, name: Any, place: _Field, pointer: Pointer, shape: Shape) -> object:
