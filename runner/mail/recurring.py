@@ -29,6 +29,7 @@ _HOLE = "\0"
 """A line of its own where kept lines stand. No text holds one that is written this way: a NUL is counted."""
 _QUOTED_HOLE = b"\r\n=00\r\n"
 _MOST_LENGTHS = 256
+"""Numbers of parts of which it is kept what was found in them."""
 
 
 class Recurring:

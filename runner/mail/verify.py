@@ -162,7 +162,7 @@ def _pattern(
         + b"".join(name + rb":.*\r\n" for name in own)
         + (rb"((?:.+\r\n)*)" if custom else rb"()")
         + rb"MIME-Version: 1\.0\r\n"
-        + rb'Content-Type: (?:multipart/[a-z]+; boundary="([^"]+)".*|text/(?:plain|html);.*)'
+        + rb'Content-Type: (?:multipart/[a-z]+; boundary="([^"\r\n]+)".*|text/(?:plain|html);.*)'
         + rb"(?:\r\nContent-Transfer-Encoding:.*)?"
     )
 

@@ -62,6 +62,10 @@ TAMPERED: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("an early end of the parts", lambda d: d.replace(b"\r\nContent-Disposition: inline", _closing(d), 1)),
     ("a part less", lambda d: d.replace(b"\r\n--" + _boundary(d) + b"\r\n", b"\r\n", 1)),
     ("text after the parts", lambda d: d + b"more\r\n"),
+    (
+        "a header within the boundary",
+        lambda d: d.replace(_boundary(d), _boundary(d) + b"\r\nBcc: evil@x.example"),
+    ),
     ("a boundary lost", lambda d: d.replace(b' boundary="', b' bound="', 1)),
 ]
 
