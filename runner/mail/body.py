@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from runner.mail.verify import Known
@@ -31,9 +32,7 @@ class Encoded(NamedTuple):
     @property
     def data(self) -> bytes:
         """The whole."""
-        return b"".join(
-            piece for pair in zip(self.loose.split(HOLE), (*self.known, b""), strict=True) for piece in pair
-        )
+        return b"".join(chain.from_iterable(zip(self.loose.split(HOLE), (*self.known, b""), strict=True)))
 
 
 def text_body(text: str) -> Encoded:

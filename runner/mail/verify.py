@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 
 from runner.errors import FlowpostError
 from runner.mail.address import Address
@@ -25,6 +26,7 @@ _MAILBOX = re.compile(
 )
 _ENCODED = re.compile(rb"=\?utf-8\?([qb])\?([!->@-~]*)\?=(?: (?==\?)|\Z)")
 _CRLF = b"\r\n"
+_OTHERS = bytes(octet for octet in range(256) if octet not in b"\r\n\0")
 _DOTTED = b"\r\n."
 _MARK = b"=_"
 """How a boundary of ours begins; it cannot occur in quoted-printable or base64."""
@@ -87,11 +89,9 @@ def verified(
     dotted = fresh.find(_DOTTED) >= 0
     if not known:
         return fresh, dotted
-    pieces = [b""] * (2 * len(known) + 1)
-    pieces[::2], pieces[1::2] = between, known
     for piece in known:
         dotted |= piece.dotted
-    return b"".join(pieces), dotted
+    return b"".join(chain.from_iterable(zip(between, (*known, b""), strict=True))), dotted
 
 
 def _check_head(head: bytes, mail: Mail) -> bytes:
@@ -173,8 +173,8 @@ _senders: dict[bytes, Address] = {}
 
 
 def _check_lines(data: bytes, utf8: bool) -> None:
-    loose = data.replace(_CRLF, b"")
-    if not data.endswith(_CRLF) or loose.find(b"\r") >= 0 or loose.find(b"\n") >= 0 or loose.find(b"\0") >= 0:
+    # As many pairs as there are of either: no CR and no LF stands alone.
+    if not data.endswith(_CRLF) or data.translate(None, _OTHERS) != _CRLF * data.count(_CRLF):
         raise NotAsMeant("the composed message has a bare CR, LF or NUL")
     # From the start of a line to the last line end within reach: the lines between cannot be too long.
     at, size = 0, len(data)
