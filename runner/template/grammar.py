@@ -19,7 +19,7 @@ from jinja2.parser import Parser
 
 from runner.template.kinds import Kind
 from runner.template.nearest import nearest, quoted
-from runner.template.scan import STYLES, Delimiters, Mistake, Token, is_template, scan, scan_expression
+from runner.template.scan import Delimiters, Mistake, Token, is_template, scan, scan_expression, style_of
 
 MAX_DEPTH = 60
 """Nesting of one expression or of statements: Python's own parser gives up at 200 parentheses."""
@@ -98,7 +98,7 @@ class _PlainParser(Parser):
         self.name = self.filename = None
         self.closed = False
         self.extensions = {}
-        self.style = STYLES[delimiters]
+        self.style = style_of(delimiters)
         self._last_identifier = 0
         self._tag_stack = []
         self._end_token_stack = []
@@ -158,7 +158,7 @@ def _plain(error: TemplateSyntaxError, text: str, delimiters: Delimiters) -> Mis
     elif message:
         message = message[0].lower() + message[1:].replace("Jinja", "templates")
     hint = ""
-    begin, end = STYLES[delimiters].expression
+    begin, end = style_of(delimiters).expression
     if text[at - 1 : at + 1] == begin[0] * 2 or "found the end of the expression" in message:
         hint = f"an expression is written {begin} name {end}"
     return Mistake(message, at, hint)
@@ -173,7 +173,7 @@ def _check(tree: nodes.Template, kind: Kind, delimiters: Delimiters) -> None:
     from runner.template.filters import FILTERS
 
     if kind is Kind.EXPRESSION and lone(tree) is None:
-        begin, end = STYLES[delimiters].expression
+        begin, end = style_of(delimiters).expression
         raise Mistake("one expression is expected here", 0, f"write {begin} expression {end}")
     seen_blocks: set[str] = set()
     for node, depth, loops in _walk(tree):

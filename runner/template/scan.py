@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Literal, NamedTuple, NoReturn
 
 Delimiters = Literal["angle", "curly"]
@@ -94,7 +95,6 @@ class Style(NamedTuple):
     comment: tuple[str, str]
     end_expression: re.Pattern[str]
     end_statement: re.Pattern[str]
-    end_comment: re.Pattern[str]
     raw: re.Pattern[str]
     end_raw: re.Pattern[str]
 
@@ -110,16 +110,17 @@ def _style(
         comment,
         re.compile("([-+]?)" + re.escape(expression[1])),
         re.compile("([-+]?)" + end),
-        re.compile("([-+]?)" + re.escape(comment[1])),
         re.compile(rf"{begin}[-+]?\s*raw\s*([-+]?){end}"),
         re.compile(rf"{begin}([-+]?)\s*endraw\s*([-+]?){end}"),
     )
 
 
-STYLES: dict[Delimiters, Style] = {
-    "angle": _style(r"<+(?=[%#])|<<+", ("<<", ">>"), ("<%", "%>"), ("<#", "#>")),
-    "curly": _style(r"\{[{%#]", ("{{", "}}"), ("{%", "%}"), ("{#", "#}")),
-}
+@cache
+def style_of(delimiters: Delimiters) -> Style:
+    """How templates with these delimiters are written."""
+    if delimiters == "angle":
+        return _style(r"<+(?=[%#])|<<+", ("<<", ">>"), ("<%", "%>"), ("<#", "#>"))
+    return _style(r"\{[{%#]", ("{{", "}}"), ("{%", "%}"), ("{#", "#}"))
 
 
 def is_template(text: str, delimiters: Delimiters = "angle") -> bool:
@@ -133,14 +134,14 @@ def scan(text: str, delimiters: Delimiters) -> Iterator[Token]:
     """The tokens of a template; raises Mistake. Linear in the length of the text."""
     if len(text) > MAX_SOURCE:
         raise Mistake(f"the template has {len(text)} characters, more than {MAX_SOURCE}", 0)
-    return _Scanner(text, STYLES[delimiters]).tokens()
+    return _Scanner(text, style_of(delimiters)).tokens()
 
 
 def scan_expression(text: str, delimiters: Delimiters) -> Iterator[Token]:
     """The tokens of a bare expression, as if it stood between delimiters."""
     if len(text) > MAX_SOURCE:
         raise Mistake(f"the expression has {len(text)} characters, more than {MAX_SOURCE}", 0)
-    return _Scanner(text, STYLES[delimiters]).bare()
+    return _Scanner(text, style_of(delimiters)).bare()
 
 
 class _Scanner:
