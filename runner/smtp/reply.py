@@ -68,20 +68,22 @@ class ReplyReader:
         replies: list[Reply] = []
         if self.garbage is not None:
             return replies
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        lines = (self._buffer + data).split(b"\n")
+        self._buffer = lines.pop()
         known = self._known
         try:
             for line in lines:
-                reply = None if self._lines else known.get(line)
-                if reply is None:
+                reply = known.get(line)
+                if reply is None or self._lines:
                     reply = self._line(line.removesuffix(b"\r"))
-                    if reply is not None and len(reply.lines) == 1 and len(line) <= _KNOWN_LINE:
+                    if reply is None:
+                        continue
+                    if len(line) <= _KNOWN_LINE and len(reply.lines) == 1:
                         # The oldest make room, for a server numbers its answers to messages.
                         if len(known) >= _KNOWN:
                             del known[next(iter(known))]
                         known[line] = reply
-                if reply is not None:
-                    replies.append(reply)
+                replies.append(reply)
             if len(self._buffer) > MAX_LINE:
                 raise Garbage("a line of the reply has no end")
         except Garbage as exc:

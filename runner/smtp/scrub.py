@@ -49,7 +49,8 @@ class Scrubber:
     def reply(self, reply: Reply) -> str:
         """The reply as one line, ``550 5.1.1 no such user``."""
         enhanced, text = self.parts(reply)
-        return " ".join([part for part in (str(reply.code), enhanced, text) if part])
+        told = f"{reply.code} {enhanced}" if enhanced else str(reply.code)
+        return f"{told} {text}" if text else told
 
     def parts(self, reply: Reply) -> tuple[str | None, str]:
         """The enhanced code (RFC 3463), if there is one, and the text without it."""
