@@ -76,7 +76,7 @@ def verified(
     They are ``between`` with ``known`` lines between each two of them, which are not looked through again. The
     first of ``between`` holds all headers.
     """
-    if known and (len(between) != len(known) + 1 or {*map(type, known)} != {Known}):
+    if len(between) != len(known) + 1 or (known and {*map(type, known)} != {Known}):
         raise NotAsMeant("the composed message has lines that nobody knows")
     # For every line before, between and after them, known lines are no more than a line end.
     fresh = _CRLF.join(between)

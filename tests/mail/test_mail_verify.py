@@ -212,6 +212,15 @@ def test_octets_that_only_say_that_they_are_known_are_refused() -> None:
         verified(composed.envelope, [composed.data], [Known(LINES)], meant)
 
 
+@pytest.mark.parametrize("known", [[], [Known(LINES), Known(LINES)]], ids=["none", "two"])
+def test_a_gap_that_no_known_lines_fill_is_refused(known: list[Known]) -> None:
+    meant = mail(text="x")
+    composed = compose(meant)
+
+    with pytest.raises(NotAsMeant):
+        verified(composed.envelope, halves(composed.data), known, meant)
+
+
 @pytest.mark.parametrize("at", range(0, 400, 7))
 def test_known_lines_cannot_hide_a_header(at: int) -> None:
     """Wherever in the head they stand: a header among them would never be read."""
