@@ -9,14 +9,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.batch.carriage import Entry, Written
 from runner.batch.keys import Keys
 from runner.batch.letters import EVENT, Bodies, Letters, row_id
 from runner.batch.stop import Stop
 from runner.credential import SmtpCredential
-from runner.engine.rehearse import Rehearsal
 from runner.errors import FlowpostError, SecretError, UsageError
 from runner.model import Event, Flow
 from runner.nodes.base import Context
@@ -33,8 +32,7 @@ KEPT = 48 * 2**20
 _BURST = 25
 
 
-@dataclass(frozen=True, slots=True)
-class Bad:
+class Bad(NamedTuple):
     """A row that cannot be sent, and why."""
 
     row: int
@@ -153,6 +151,9 @@ class Preflight:
 
     async def any_flow(self, flow: Flow, context: Context, batch_id: str, time: datetime) -> Found:
         """For any other flow: each row is rehearsed."""
+        # Here, since a flow of one mail goes without it and all that it needs.
+        from runner.engine.rehearse import Rehearsal
+
         found = Found()
         keys = self._keys()
         rehearsal = Rehearsal(replace(flow, body=None), replace(context, started=time))
