@@ -189,8 +189,11 @@ class Conveyor(ABC):
             self.finish()
 
     def wake(self) -> None:
-        """A letter waits, and this session has nothing to carry. A server that has closed does not get it."""
+        """Begin with the next letter on a session that has nothing to carry; a server that has closed gets none."""
         self.depot.idle.pop(self, None)
+        if not self.depot.waits():
+            self.linger()
+            return
         try:
             self.wire.check_peer()
         except Lost:
