@@ -27,6 +27,7 @@ from runner.batch.stop import Stop
 from runner.batch.trouble import Trouble
 from runner.batch.verdict import Then, Verdict, after_error, after_outcome
 from runner.batch.watcher import Watcher
+from runner.batch.window import Window
 from runner.credential import SmtpCredential
 from runner.errors import DeliveryUnknown, FlowpostError, Unavailable
 from runner.ledger.batches import Ours, Record, RowState
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
 
 GROUP = 100
 """Rows that share a transaction at most."""
-WINDOW = 4
-"""Intents a connection: one message on its way, one whose commands ride behind that one's end, and as many at hand
-while the next ones are committed. What is open at a crash is unknown, so that it is not more.
-"""
 SLICE = 8
 """Messages that are written before sessions get a turn."""
 LINGER = 0.02
@@ -89,7 +86,7 @@ class Courier:
         self._credential: SmtpCredential | None = None
         self._away: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._enough = 1
+        self._window = Window()
         self.unwritten: list[Record] = []
         """Rows that were sent while nothing could be written any more."""
 
@@ -156,6 +153,7 @@ class Courier:
             await self._database_away(error)
             return
         self._away = None
+        self._window.committed(len(self._flying), bool(self._ready))
         self.feed.noted(finished)
         self._report(ended, held)
         for ready in leaving:
@@ -188,19 +186,16 @@ class Courier:
             try:
                 self._credential = await self.credential()
                 self._looked = now
-                self._enough = max(1, self._window(self._credential) // 2)
+                self._window.use(self._credential.max_connections, self._credential.chunking)
             except FlowpostError as error:
                 self.stop.because(error)
         return self._credential
-
-    def _window(self, credential: SmtpCredential) -> int:
-        return credential.max_connections * WINDOW * max(1, credential.chunking)
 
     def _fill_ahead(self, credential: SmtpCredential | None) -> bool:
         """Write the next few messages; whether there may be more to write."""
         if credential is None or self.stop.asked:
             return False
-        window = self._window(credential)
+        window = self._window.size
         now = time.monotonic()
         for _ in range(SLICE):
             if len(self._ready) >= window:
@@ -228,7 +223,7 @@ class Courier:
         self._ready.append(Ready(item, written))
 
     def _leaving(self, credential: SmtpCredential) -> list[Ready]:
-        room = min(self._window(credential) - len(self._flying), GROUP)
+        room = min(self._window.size - len(self._flying), GROUP)
         if time.monotonic() < self.trouble.until or not self.trusted():
             return []
         if self.trouble.there:
@@ -263,7 +258,8 @@ class Courier:
 
     def _gather(self) -> None:
         """Wake the loop when a commit is worth its while: outcomes enough, or sessions about to run dry."""
-        if len(self._ended) >= self._enough or len(self._flying) <= self._enough // 2:
+        enough = self._window.enough
+        if len(self._ended) >= enough or len(self._flying) <= enough // 2:
             self._awake.set()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LINGER, self._awake.set)

@@ -32,7 +32,7 @@ KEPT = 48 * 2**20
 """Octets of messages that are kept until they are to leave."""
 REFRESH = 1.0
 """Seconds for which a credential is used as it was looked up."""
-_TOGETHER = 0.005
+_TOGETHER = 0.002
 """Seconds for which an outcome waits for others, to be told with them."""
 Ended = tuple[object, ...] | BaseException | None
 """What became of a message: the fields of its ``Outcome``, which are pickled in a third of the time that it is; an

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +18,9 @@ T = TypeVar("T")
 
 GROUP = 200
 """Writes that share a transaction at most."""
+QUICK = 0.02
+"""Seconds that a commit in the loop's thread may take; after a longer one the next ``AWAY`` are made in another."""
+AWAY = 20
 _PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 
@@ -31,8 +35,15 @@ class Writer:
     others are done anew, each alone.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, here: bool = False) -> None:
+        """``here``: commit in the loop's own thread as long as the disk is quick.
+
+        For a process that has little else to do meanwhile: to hand a commit over and be woken by it costs as much
+        as the commit, and two threads that want the interpreter wait for each other.
+        """
         self.database = database
+        self._here = here
+        self._slow = 0
         self._waiting: list[tuple[Work, Together | None, asyncio.Future[Any]]] = []
         self._task: asyncio.Task[None] | None = None
         # A thread of its own: commits must not queue behind whatever else the loop's threads do.
@@ -75,7 +86,7 @@ class Writer:
             while self._waiting:
                 group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
                 works = [(work, together) for work, together, _ in group]
-                results = await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, works)
+                results = await self._committed(works)
                 for (_, _, future), (value, error) in zip(group, results, strict=True):
                     if future.done():
                         continue
@@ -85,6 +96,18 @@ class Writer:
                         future.set_exception(error)
         finally:
             self._task = None
+
+    async def _committed(
+        self, works: list[tuple[Work, Together | None]]
+    ) -> list[tuple[Any, BaseException | None]]:
+        if not self._here or self._slow:
+            self._slow = max(0, self._slow - 1)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, works)
+        begun = time.monotonic()
+        results = self._commit(works)
+        if time.monotonic() - begun > QUICK:
+            self._slow = AWAY
+        return results
 
     def _commit(self, group: list[tuple[Work, Together | None]]) -> list[tuple[Any, BaseException | None]]:
         try:
