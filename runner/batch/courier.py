@@ -153,7 +153,6 @@ class Courier:
             await self._database_away(error)
             return
         self._away = None
-        self._window.committed(len(self._flying), bool(self._ready))
         self.feed.noted(finished)
         self._report(ended, held)
         for ready in leaving:
@@ -266,6 +265,7 @@ class Courier:
 
     def _landed(self, ready: Ready, envelope: Envelope, job: asyncio.Future[Outcome]) -> None:
         self._flying.pop(ready.item.row.number, None)
+        self._window.landed(time.monotonic())
         if ready.turn is not None:
             ready.turn.over()
         self._judge(ready, envelope, job)

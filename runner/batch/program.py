@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from runner.batch.second import Second
     from runner.rows import Row, RowFile
 
-PAYS_FROM, PAYS_FROM_ROW = 64 * 1024, 1000
+PAYS_FROM, PAYS_FROM_ROW = 128 * 1024, 2000
 """Octets of data, and rows, from which on the start of a second process is repaid."""
 
 

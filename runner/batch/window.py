@@ -1,7 +1,7 @@
 """How many intents stand open at a time: enough that no connection waits for a commit, and no more.
 
-What is open when the process is killed is unknown afterwards. So the window is narrow, and widens only where the mail
-server is so quick that connections run dry while a commit is under way.
+What is open when the process is killed is unknown afterwards. So the window is as wide as the mail server is quick:
+narrow where a message takes its time, wide where connections would run dry while a commit is under way.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ NARROW, WIDE = 4, 10
 """Intents a connection, at least and at most: one message on its way, one whose commands ride behind that one's end,
 and as many at hand while the next ones are committed.
 """
-_CALM = 50
-"""Commits after which a window that was wide enough is made narrower again."""
+_AHEAD = 0.04
+"""Seconds of a connection's work that may stand open: a commit, and the way there and back."""
+_EVERY = 0.1
+"""Seconds between two looks at how quick the server is."""
 
 
 class Window:
@@ -20,7 +22,8 @@ class Window:
     def __init__(self) -> None:
         self._connections = self._deep = 1
         self._each = NARROW
-        self._calm = 0
+        self._landed = 0
+        self._looked = 0.0
 
     def use(self, connections: int, chunking: int) -> None:
         """For so many connections, each with ``chunking`` messages on their way, 0 for one."""
@@ -36,11 +39,10 @@ class Window:
         """Outcomes."""
         return max(1, self.size // 2)
 
-    def committed(self, flying: int, waiting: bool) -> None:
-        """A commit has ended while ``flying`` messages were on their way, and there were more ``waiting`` or not."""
-        if flying >= self._connections or not waiting:
-            self._calm += 1
-            if self._calm >= _CALM:
-                self._each, self._calm = max(NARROW, self._each - 1), 0
-        else:
-            self._each, self._calm = min(WIDE, self._each + 1), 0
+    def landed(self, now: float) -> None:
+        """One more message has its outcome, at ``now`` in seconds."""
+        self._landed += 1
+        if (since := now - self._looked) >= _EVERY:
+            each = self._landed / since / self._connections * _AHEAD
+            self._each = min(max(NARROW, round(each)), WIDE)
+            self._landed, self._looked = 0, now

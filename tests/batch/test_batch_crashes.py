@@ -26,10 +26,12 @@ from batching import (
 from databases import BOTH
 from workspace import Workspace
 
+from runner.batch.window import NARROW, WIDE
+
 ROWS = int(os.environ.get("FLOWPOST_BATCH_ROWS", "3000"))
 KILLS = int(os.environ.get("FLOWPOST_BATCH_KILLS", "5"))
 SEED = int(os.environ.get("FLOWPOST_SEED", "0")) or random.randrange(1, 10**6)
-CONNECTIONS, WINDOW = 5, 4
+CONNECTIONS = 5
 """What is open at a kill: so many intents a connection."""
 COMMAND = ["news", "--data", "contacts.csv", "--yes", "--format", "json", "--report", "report.ndjson"]
 
@@ -45,7 +47,7 @@ def test_a_batch_that_is_killed_again_and_again_mails_each_row_once(
         contacts(workspace, ROWS)
         for kill in range(KILLS):
             before = len(server.received)
-            running = Running(workspace, *COMMAND)
+            running = Running(workspace, *COMMAND, "--processes", chance.choice("12"))
             goal = before + chance.randrange(1, max(2, (ROWS - before) // (KILLS - kill + 1)))
             until(lambda goal=goal: len(server.received) >= goal, 60, running.err)
             # Whichever of the two dies, the other ends.
@@ -64,7 +66,7 @@ def test_a_batch_that_is_killed_again_and_again_mails_each_row_once(
     assert summary["sent"] + summary["already_sent"] + summary["unknown"] == ROWS, summary
     assert not {name: number for name, number in came.items() if number > 1}, f"seed {SEED}"
     assert addresses(ROWS) - set(came) <= unknown, f"seed {SEED}"
-    assert len(unknown) <= KILLS * WINDOW * CONNECTIONS, f"seed {SEED}"
+    assert len(unknown) <= KILLS * WIDE * CONNECTIONS, f"seed {SEED}"
     assert code == (1 if unknown else 0)
     # What a killed process had reported stands.
     assert not {
@@ -114,7 +116,7 @@ def test_the_rows_of_a_process_that_died_are_taken_over(workspace: Workspace, po
         code, summary = living.end(120)
         came = arrived(server)
         assert not {name: number for name, number in came.items() if number > 1}
-        assert len(addresses(300) - set(came)) <= summary["unknown"] <= WINDOW
+        assert len(addresses(300) - set(came)) <= summary["unknown"] <= NARROW
         assert code == (1 if summary["unknown"] else 0)
         assert time.monotonic() - killed < 60
 
