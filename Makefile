@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most tests wait more than they compute: for servers, for processes that are killed, for leases that run out.
+WORKERS := $(shell expr 2 + $$(getconf _NPROCESSORS_ONLN))
 
 .PHONY: demo test check lint types floors tests bench clean
 
@@ -26,7 +28,7 @@ floors: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 tests: $(VENV)/.dev
-	$(BIN)/pytest --numprocesses=auto --dist=worksteal $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/startup.py
