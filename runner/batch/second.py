@@ -41,9 +41,8 @@ class Second:
     ``lost`` is called when that process has failed or is gone; everything asked of it has ended by then.
     """
 
-    def __init__(self, process: int, channel: socket.socket, lost: Callable[[BaseException], None]) -> None:
+    def __init__(self, process: int, lost: Callable[[BaseException], None]) -> None:
         self._process = process
-        self._channel = channel
         self._lost = lost
         self._frames = Frames(self._heard, self._gone)
         self._fills: deque[asyncio.Future[list[Entry]]] = deque()
@@ -72,7 +71,7 @@ class Second:
             here.close()
             _work(worker, there)
         there.close()
-        second = cls(process, here, lost)
+        second = cls(process, lost)
         await asyncio.get_running_loop().create_unix_connection(lambda: second._frames, sock=here)
         return second
 
