@@ -121,28 +121,38 @@ def test_the_rows_of_a_process_that_died_are_taken_over(workspace: Workspace, po
         assert time.monotonic() - killed < 60
 
 
-def test_ctrl_c_finishes_what_is_on_its_way_and_says_how_to_go_on(workspace: Workspace) -> None:
+@pytest.mark.parametrize("signalled", ["alone", "first", "both"])
+def test_ctrl_c_finishes_what_is_on_its_way_and_says_how_to_go_on(
+    workspace: Workspace, signalled: str
+) -> None:
+    """``alone``: there is one process; ``both``: a terminal tells the second one too."""
+    processes = "1" if signalled == "alone" else "2"
     with smtp_server(script={"DATA_END": "after 0.02: 250 2.0.0 ok"}) as server:
         prepare(workspace, server, max_connections=2)
         contacts(workspace, 200)
-        running = Running(workspace, *COMMAND)
+        running = Running(workspace, *COMMAND, "--processes", processes)
         until(lambda: len(server.received) > 20, 30, running.err)
+        if signalled == "both":
+            os.kill(children(running.process.pid)[0], signal.SIGINT)
         running.signal(signal.SIGINT)
         code, summary = running.end(20)
         assert code == 130
         assert "go on with:\n  flowpost batch news --data contacts.csv" in running.err
         assert summary["unknown"] == 0
         assert summary["sent"] == len(to(server)) < 200
-        code, summary = Running(workspace, *COMMAND).end(60)
+        code, summary = Running(workspace, *COMMAND, "--processes", processes).end(60)
         assert code == 0
         assert to(server) == dict.fromkeys(addresses(200), 1)
 
 
-def test_ctrl_c_twice_waits_for_nobody_and_what_is_open_is_unknown(workspace: Workspace) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_ctrl_c_twice_waits_for_nobody_and_what_is_open_is_unknown(
+    workspace: Workspace, processes: str
+) -> None:
     with smtp_server(script={"DATA_END": ["ok"] * 10 + ["hang"] * 10}) as server:
         prepare(workspace, server, max_connections=2)
         contacts(workspace, 100)
-        running = Running(workspace, *COMMAND)
+        running = Running(workspace, *COMMAND, "--processes", processes)
         until(lambda: len(server.received) >= 12, 30, running.err)
         running.signal(signal.SIGINT)
         time.sleep(0.5)

@@ -6,7 +6,6 @@ import asyncio
 import os
 import pickle
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -193,41 +192,6 @@ def test_the_second_process_ends_with_the_first(workspace: Workspace) -> None:
         running.process.send_signal(signal.SIGKILL)
         until(lambda: not lives(second), 5, "the second process goes on alone")
         running.kill()
-
-
-@pytest.mark.parametrize("whole_group", [False, True], ids=["first", "both"])
-def test_ctrl_c_is_for_the_first_process_to_understand(workspace: Workspace, whole_group: bool) -> None:
-    with smtp_server(script={"DATA_END": "after 0.02: 250 2.0.0 ok"}) as server:
-        prepare(workspace, server, max_connections=2)
-        contacts(workspace, 200)
-        running = Running(workspace, *COMMAND)
-        second = second_of(running)
-        until(lambda: len(server.received) > 20, 30, running.err)
-        if whole_group:
-            # As a terminal does.
-            os.kill(second, signal.SIGINT)
-        running.signal(signal.SIGINT)
-        code, summary = running.end(20)
-        assert code == 130
-        assert summary["unknown"] == 0
-        assert summary["sent"] == len(to(server)) < 200
-        code, _ = Running(workspace, *COMMAND).end(60)
-        assert code == 0
-        assert to(server) == dict.fromkeys(addresses(200), 1)
-
-
-def test_ctrl_c_twice_waits_for_nobody_over_there_too(workspace: Workspace) -> None:
-    with smtp_server(script={"DATA_END": ["ok"] * 10 + ["hang"] * 10}) as server:
-        prepare(workspace, server, max_connections=2)
-        contacts(workspace, 100)
-        running = Running(workspace, *COMMAND)
-        until(lambda: len(server.received) >= 12, 30, running.err)
-        running.signal(signal.SIGINT)
-        time.sleep(0.5)
-        assert running.process.poll() is None
-        running.signal(signal.SIGINT)
-        code, summary = running.end(15)
-        assert (code, summary["unknown"], summary["sent"]) == (130, 2, 10)
 
 
 def test_a_credential_that_cannot_be_used_is_told_as_ever(workspace: Workspace) -> None:
