@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from runner.credential import SmtpCredential
@@ -27,6 +28,15 @@ class Elsewhere(NamedTuple):
         return Envelope(self.sender, self.recipients, self.smtputf8)
 
 
+KEPT = 48 * 2**20
+"""Octets of messages that a process keeps for the sending, so that a small batch is written once."""
+
+
+def room_of(filled: Filled) -> int:
+    """How much of ``KEPT`` a message takes."""
+    return len(filled.data) + 1024
+
+
 Written = Filled | Elsewhere
 Entry = Written | FlowpostError | bool | None
 """What a row came to whose message was to be written: the message, what is wrong with the row, None for a row without
@@ -46,8 +56,8 @@ class Carriage(Protocol):
         """
         ...
 
-    def abandon(self) -> None:
-        """Take back what can be taken back: every future ends now."""
+    def abandon(self, flying: Iterable[asyncio.Future[Outcome]]) -> None:
+        """Take back what can be taken back of those that ``submit`` gave: every one ends now."""
         ...
 
 
@@ -56,19 +66,15 @@ class Here:
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
-        self._flying: set[asyncio.Future[Outcome]] = set()
 
     def submit(
         self, credential: SmtpCredential, number: int, envelope: Envelope, written: Written
     ) -> asyncio.Future[Outcome]:
         """See ``Carriage``."""
         assert isinstance(written, Filled)
-        job = self._sender.submit(credential, Letter.seal(envelope, written.data, dotted=written.dotted))
-        self._flying.add(job)
-        job.add_done_callback(self._flying.discard)
-        return job
+        return self._sender.submit(credential, Letter.seal(envelope, written.data, dotted=written.dotted))
 
-    def abandon(self) -> None:
+    def abandon(self, flying: Iterable[asyncio.Future[Outcome]]) -> None:
         """See ``Carriage``."""
-        for job in list(self._flying):
+        for job in list(flying):
             job.cancel()

@@ -389,4 +389,4 @@ class Courier:
 
     def _abandon(self) -> None:
         """Stop now: whatever has not left is taken back, whatever may have left is unknown."""
-        self.carriage.abandon()
+        self.carriage.abandon(self._flying.values())

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runner.batch.carriage import Entry, Written
+from runner.batch.carriage import KEPT, Entry, Written, room_of
 from runner.batch.keys import Keys
 from runner.batch.letters import EVENT, Bodies, Letters, row_id
 from runner.batch.stop import Stop
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 TOLD = 20
 """Bad rows that are told one by one."""
-KEPT = 48 * 2**20
-"""Octets of messages that are kept for the sending, so that a small batch is written once."""
 _BURST = 25
 
 
@@ -93,7 +91,7 @@ class Found:
         if isinstance(written, Filled):
             if self.room <= 0:
                 return
-            self.room -= len(written.data) + 1024
+            self.room -= room_of(written)
         if not isinstance(written, bool):
             self.kept[row] = written
 

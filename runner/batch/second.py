@@ -9,7 +9,7 @@ import signal
 import socket
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from runner.batch.carriage import Elsewhere, Entry, Written
@@ -108,8 +108,8 @@ class Second:
             self._leaving.append((number, None if envelope == written.envelope else envelope, None, False))
         return errand
 
-    def abandon(self) -> None:
-        """See ``Carriage``."""
+    def abandon(self, flying: Iterable[asyncio.Future[Outcome]]) -> None:
+        """See ``Carriage``. The second process knows best which they are."""
         self._frames.tell("abandon")
 
     async def close(self) -> None:

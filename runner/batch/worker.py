@@ -16,6 +16,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from runner.batch.carriage import KEPT, room_of
+from runner.batch.courier import REFRESH
 from runner.batch.frames import Frames
 from runner.batch.letters import Bodies, Letters
 from runner.credential import SmtpCredential
@@ -28,10 +30,6 @@ from runner.smtp.transaction import Letter
 if TYPE_CHECKING:
     from runner.rows import Row, RowFile
 
-KEPT = 48 * 2**20
-"""Octets of messages that are kept until they are to leave."""
-REFRESH = 1.0
-"""Seconds for which a credential is used as it was looked up."""
 _TOGETHER = 0.002
 """Seconds for which an outcome waits for others, to be told with them."""
 Ended = tuple[object, ...] | BaseException | None
@@ -128,7 +126,7 @@ class Worker:
             return None
         if self._room <= 0:
             return True
-        self._room -= _room(filled)
+        self._room -= room_of(filled)
         self._kept[row.number] = filled
         envelope = filled.envelope
         return envelope.sender, envelope.recipients, envelope.smtputf8, filled.message_id
@@ -137,7 +135,7 @@ class Worker:
 
     def _send(self, number: int, envelope: Envelope | None, data: bytes | None, *, dotted: bool) -> None:
         if (kept := self._kept.pop(number, None)) is not None:
-            self._room += _room(kept)
+            self._room += room_of(kept)
         if data is None:
             assert kept is not None
             data, dotted, envelope = kept.data, kept.dotted, envelope or kept.envelope
@@ -168,10 +166,6 @@ class Worker:
     def _tell_all(self) -> None:
         ended, self._ended = self._ended, []
         self._frames.tell("ended", ended)
-
-
-def _room(filled: Filled) -> int:
-    return len(filled.data) + 1024
 
 
 def _told(error: BaseException) -> BaseException:
