@@ -25,6 +25,7 @@ from batching import (
     with_a_second,
     write_csv,
 )
+from servers.scripted import ScriptedServer
 from workspace import Workspace
 
 from runner.batch.frames import Frames
@@ -37,6 +38,18 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 def second_of(running: Running) -> int:
     until(lambda: len(children(running.process.pid)) == 1, 20, running.err)
     return children(running.process.pid)[0]
+
+
+def under_way(
+    workspace: Workspace, server: ScriptedServer, number: int, *, connections: int, after: int
+) -> tuple[Running, int]:
+    """A batch of ``number`` rows of which more than ``after`` have arrived, and its second process."""
+    prepare(workspace, server, max_connections=connections)
+    contacts(workspace, number)
+    running = Running(workspace, *COMMAND)
+    second = second_of(running)
+    until(lambda: len(server.received) > after, 30, running.err)
+    return running, second
 
 
 def lives(process: int) -> bool:
@@ -77,11 +90,7 @@ def test_two_processes_send_octet_for_octet_what_one_sends(workspace: Workspace)
 
 def test_both_processes_write_messages_and_one_has_all_connections(workspace: Workspace) -> None:
     with smtp_server(script={"DATA_END": "after 0.02: 250 2.0.0 ok"}) as server:
-        prepare(workspace, server, max_connections=3)
-        contacts(workspace, 400)
-        running = Running(workspace, *COMMAND)
-        second = second_of(running)
-        until(lambda: len(server.received) > 20, 30, running.err)
+        running, second = under_way(workspace, server, 400, connections=3, after=20)
         sockets = {process: connections(process) for process in (running.process.pid, second)}
         code, summary = running.end()
         assert (code, summary["sent"]) == (0, 400)
@@ -144,11 +153,7 @@ def test_when_the_second_process_is_killed_what_it_carried_is_unknown_and_the_re
     workspace: Workspace,
 ) -> None:
     with smtp_server(script={"DATA_END": "after 0.02: 250 2.0.0 ok"}) as server:
-        prepare(workspace, server, max_connections=2)
-        contacts(workspace, 300)
-        running = Running(workspace, *COMMAND)
-        second = second_of(running)
-        until(lambda: len(server.received) > 30, 30, running.err)
+        running, second = under_way(workspace, server, 300, connections=2, after=30)
         os.kill(second, signal.SIGKILL)
         code, summary = running.end(30)
         assert code == 1
@@ -184,11 +189,7 @@ def test_a_second_process_that_is_killed_while_rows_are_looked_at_stops_everythi
 
 def test_the_second_process_ends_with_the_first(workspace: Workspace) -> None:
     with smtp_server(script={"DATA_END": "after 0.05: 250 2.0.0 ok"}) as server:
-        prepare(workspace, server, max_connections=2)
-        contacts(workspace, 200)
-        running = Running(workspace, *COMMAND)
-        second = second_of(running)
-        until(lambda: len(server.received) > 5, 30, running.err)
+        running, second = under_way(workspace, server, 200, connections=2, after=5)
         running.process.send_signal(signal.SIGKILL)
         until(lambda: not lives(second), 5, "the second process goes on alone")
         running.kill()
