@@ -83,7 +83,7 @@ async def test_a_turn_that_nobody_keeps_is_over(database: Database) -> None:
 
 async def test_a_caller_who_goes_away_leaves_the_turn_to_the_next(database: Database) -> None:
     budgets = Budgets(database)
-    rates = (Rate(1, 1.0),)
+    rates = (Rate(1, 2.0),)
     await budgets.pass_through("k", rates)
     gone = asyncio.create_task(budgets.pass_through("k", rates))
     begun = time.monotonic()
@@ -93,7 +93,7 @@ async def test_a_caller_who_goes_away_leaves_the_turn_to_the_next(database: Data
     await next_
     await budgets.close()
 
-    assert time.monotonic() - begun < 1.9
+    assert time.monotonic() - begun < 3.9, "the second window, had the turn gone with who left"
 
 
 async def test_a_process_that_is_gone_gives_its_turns_back(

@@ -273,7 +273,7 @@ async def test_a_pace_is_shared_and_kept_by_two_processes(database: Database) ->
     for budgets in both:
         await budgets.close()
 
-    assert len(sent) >= 0.8 * 40 * 3
+    assert len(sent) >= 0.5 * 40 * 3
     assert (
         fullest(sent, 1.0) <= 41
     )  # one more where the loop of a busy machine was late by more than its share

@@ -171,7 +171,7 @@ def test_a_megabyte_of_anything_takes_no_second(seed: str) -> None:
     with suppress(FlowpostError):
         parse_list(text)
 
-    assert time.process_time() - begin < 2.0  # a quarter of that on an idle machine
+    assert time.process_time() - begin < 5.0  # a tenth of that on an idle machine
 
 
 def test_time_grows_with_the_text_and_not_with_its_square() -> None:

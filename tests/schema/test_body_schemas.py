@@ -124,14 +124,14 @@ def test_a_catastrophic_pattern_is_answered_at_once(pattern: str) -> None:
     begin = time.monotonic()
 
     assert checker.problems({"a": "ax" * 5_000 + "!§", "a" * 10_000 + "§": 1}) is not None
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 10
 
 
 def test_a_pattern_and_a_text_that_would_take_long_together_are_refused() -> None:
     begin = time.monotonic()
 
     assert told({"pattern": "(.*a){200}b$"}, "a" * 1_000_000) == [("", "cannot be checked within 1 s")]
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 10
 
 
 def test_many_equal_items_are_not_compared_pair_by_pair() -> None:

@@ -50,7 +50,7 @@ async def test_it_ends_at_the_deadline_within_10_mb(place: str, name: str) -> No
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
-    assert seconds < TIMEOUT + 1
+    assert seconds < TIMEOUT + 5
     assert peak < MEMORY
     if name == "the wrong code" and place in ("MAIL", "RCPT", "DATA_END"):
         assert isinstance(outcome, Outcome), "there, any 2xx is a yes"

@@ -175,7 +175,7 @@ async def test_leaving_does_not_wait_for_a_connection_that_hangs() -> None:
             before = loop.time()
         results = await asyncio.gather(send, return_exceptions=True)
 
-    assert loop.time() - before < 4
+    assert loop.time() - before < 20
     assert isinstance(results[0], ConnectionFailed)
 
 
@@ -366,7 +366,10 @@ async def test_a_server_that_asks_for_less_is_given_a_pause(sender: Sender, repl
     assert loop.time() - before > 0.8
 
 
-async def test_a_recipient_refused_for_now_slows_nothing_down(sender: Sender) -> None:
+async def test_a_recipient_refused_for_now_slows_nothing_down(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.smtp.pace._FIRST_PAUSE", 30.0)
     loop = asyncio.get_running_loop()
     async with ScriptedServer(script={"RCPT": ["450 4.2.1 busy"]}) as server:
         with pytest.raises(EnvelopeError):
@@ -374,7 +377,7 @@ async def test_a_recipient_refused_for_now_slows_nothing_down(sender: Sender) ->
         before = loop.time()
         await sender.send(credential_for(server), ENVELOPE, MESSAGE)
 
-    assert loop.time() - before < 0.8
+    assert loop.time() - before < 15
 
 
 # -- cancelled ---------------------------------------------------------------------------------------

@@ -188,14 +188,14 @@ async def test_after_a_change_and_some_peace_the_reader_is_asked_to_look_once_mo
 async def test_where_events_cannot_be_had_looking_finds_the_change_and_the_log_says_why(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    here = Watch(root, NAMES, events=Broken)
+    here = Watch(root, NAMES, interval=60.0, events=Broken)
     async with begun(here.changes()) as changes:
         (root / "flows" / "a.yaml").write_text("two")
         start = time.monotonic()
         assert await told(changes) == {"flows/a.yaml"}
 
     assert here.polling == "/flows: inotify watch limit reached"
-    assert time.monotonic() - start < 1.9, "sooner than the interval of 2 s"
+    assert time.monotonic() - start < 30, "sooner than the interval"
     assert [record.levelno for record in caplog.records if record.name == "flowpost.watch"] == [
         logging.WARNING
     ]
@@ -255,14 +255,13 @@ async def test_the_loop_is_free_while_500_flows_are_loaded(tmp_path: Path) -> No
             'nodes: [{id: a, set: {b: "<< trigger.body.x >>"}}]'
         )
     catalog = Catalog(tmp_path, Settings(), {})
-    longest, last, done = 0.0, time.monotonic(), False
+    turns, done = 0, False
 
     async def tick() -> None:
-        nonlocal longest, last
+        nonlocal turns
         while not done:
             await asyncio.sleep(0.001)
-            now = time.monotonic()
-            longest, last = max(longest, now - last), now
+            turns += 1
 
     task = asyncio.create_task(tick())
     await asyncio.to_thread(catalog.reload)
@@ -270,4 +269,4 @@ async def test_the_loop_is_free_while_500_flows_are_loaded(tmp_path: Path) -> No
     await task
 
     assert len(catalog.flows()) == 500
-    assert longest < 0.5
+    assert turns >= 20, "one, had the loop waited"
