@@ -12,7 +12,8 @@ from runner.engine.scope import base_scope, with_body
 from runner.errors import FlowpostError, UsageError
 from runner.model import Event, Flow, Retry, Settings
 from runner.nodes import node_type
-from runner.nodes.prepared import Filled, PreparedSmtp
+from runner.nodes.blank import Outgoing
+from runner.nodes.prepared import PreparedSmtp
 from runner.rows import RowFile, coercer
 from runner.schema import unaudited_checker
 
@@ -96,14 +97,14 @@ class Letters:
         """How often a row is tried that failed for now."""
         return self.node.retry or node_type(self.node.type).RETRY
 
-    def fill(self, number: int, body: Mapping[str, Any], credential: SmtpCredential) -> Filled | None:
+    def fill(self, number: int, body: Mapping[str, Any], credential: SmtpCredential) -> Outgoing | None:
         """The row's message; None when the node's ``when`` says no. Raises the node's own errors."""
         run_id = row_id(self._batch_id, number)
         scope = with_body(self._blank, body, run_id)
         if self.node.when is not None and not self.node.when.render(scope):
             return None
         key = (self._settings.workspace, run_id, self.node.id)
-        return self.prepared.fill(scope, credential, key, self._time)
+        return self.prepared.outgoing(scope, credential, key, self._time)
 
 
 def row_id(batch_id: str, number: int) -> str:

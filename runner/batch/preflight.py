@@ -19,7 +19,7 @@ from runner.credential import SmtpCredential
 from runner.errors import FlowpostError, SecretError, UsageError
 from runner.model import Event, Flow
 from runner.nodes.base import Context
-from runner.nodes.prepared import Filled
+from runner.nodes.blank import Outgoing
 
 if TYPE_CHECKING:
     from runner.batch.second import Second
@@ -88,7 +88,7 @@ class Found:
             self.skipped += 1
             return
         self.count(credential)
-        if isinstance(written, Filled):
+        if isinstance(written, Outgoing):
             if self.room <= 0:
                 return
             self.room -= room_of(written)
@@ -202,7 +202,7 @@ class Preflight:
                 self._tell(row, entry, ())
                 continue
             found.one(row.number, entry, credential)
-            self._tell(row, None, (entry.message_id,) if isinstance(entry, Filled) else ())
+            self._tell(row, None, (entry.message_id,) if isinstance(entry, Outgoing) else ())
 
     def _tell(self, row: Row, error: FlowpostError | None, ids: tuple[str, ...]) -> None:
         if self.done is not None:

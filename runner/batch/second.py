@@ -19,7 +19,7 @@ from runner.credential import SmtpCredential
 from runner.errors import DeliveryUnknown, Unavailable
 from runner.loops import loop_factory
 from runner.model import Envelope, Outcome
-from runner.nodes.prepared import Filled
+from runner.nodes.blank import Outgoing
 
 AHEAD = 2
 """Stretches of rows that the second process has to fill at a time, so that it never waits for the first."""
@@ -102,7 +102,7 @@ class Second:
         self._errands[number] = errand
         if not self._leaving:
             asyncio.get_running_loop().call_soon(self._hand_over)
-        if isinstance(written, Filled):
+        if isinstance(written, Outgoing):
             self._leaving.append((number, envelope, written.data, written.dotted))
         else:
             self._leaving.append((number, None if envelope == written.envelope else envelope, None, False))

@@ -23,7 +23,7 @@ from runner.batch.letters import Bodies, Letters
 from runner.credential import SmtpCredential
 from runner.errors import FlowpostError
 from runner.model import Envelope, Outcome
-from runner.nodes.prepared import Filled
+from runner.nodes.blank import Outgoing
 from runner.smtp.pool import Sender
 from runner.smtp.transaction import Letter
 
@@ -51,7 +51,7 @@ class Worker:
     look_up: Callable[[], Awaitable[SmtpCredential]]
 
     def __post_init__(self) -> None:
-        self._kept: dict[int, Filled] = {}
+        self._kept: dict[int, Outgoing] = {}
         self._room = KEPT
         self._jobs: dict[int, asyncio.Future[Outcome]] = {}
         self._ended: list[tuple[int, Ended]] = []

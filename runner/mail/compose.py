@@ -91,8 +91,7 @@ def write(mail: Mail, bodies: Bodies, attach: Attach) -> Composed:
     for item in mail.attachments:
         shows = item.cid is not None and mail.html is not None
         (inline if shows else attached).append(attach(item, shows))
-    seed = hashlib.sha256(mail.message_id.encode()).hexdigest()[:24]
-    header, body = content(seed, *bodies(mail), inline, attached)
+    header, body = content(boundary_seed(mail.message_id), *bodies(mail), inline, attached)
     head = (
         f"{date}{_lone_address('From', mail.sender)}{reply_to}{to}{cc}{subject}"
         f"Message-ID: {mail.message_id}\r\n{more}MIME-Version: 1.0\r\n"
@@ -101,6 +100,11 @@ def write(mail: Mail, bodies: Bodies, attach: Attach) -> Composed:
     loose = b"%b%b\r\n%b%b" % (head.encode(), header, body.loose, end)
     data, dotted = verified(envelope, loose.split(HOLE), body.known, mail)
     return Composed(envelope, data, dotted)
+
+
+def boundary_seed(message_id: str) -> str:
+    """What the boundaries of that message derive from: 24 hexadecimal digits."""
+    return hashlib.sha256(message_id.encode()).hexdigest()[:24]
 
 
 @lru_cache(maxsize=256)

@@ -10,7 +10,6 @@ from runner.mail.address import from_value
 from runner.mail.attach import clean_filename, decode_base64
 from runner.mail.headers import check_header
 from runner.mail.limits import MAX_ATTACHMENTS_BYTES, MAX_HEADERS, MAX_RECIPIENTS, MAX_SUBJECT
-from runner.net.url import parse_url
 
 Pointer = tuple[str | int, ...]
 Found = tuple[Pointer, FlowpostError]
@@ -81,6 +80,8 @@ def _attachments(value: object) -> Iterator[Found]:
         data, name, url = item.get("base64"), item.get("filename"), item.get("url")
         if isinstance(url, str):
             try:
+                from runner.net.url import parse_url
+
                 parse_url(url)
             except ValueError as error:
                 yield ("attachments", index, "url"), AttachmentError(str(error))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,9 +29,12 @@ from runner.mail.recurring import Recurring
 from runner.mail.sources import Source
 from runner.model import Attachment, Envelope, Node, Settings
 from runner.nodes.base import is_literal, is_template, render
+from runner.nodes.blank import Outgoing
+from runner.nodes.form import Form
 from runner.nodes.smtp import sender_of
 from runner.template import Template
 from runner.template.markup import inline_css
+from runner.template.straight import NotStraight
 
 
 class Filled(NamedTuple):
@@ -61,6 +64,12 @@ class Filled(NamedTuple):
     def message_id(self) -> str:
         """``<left@right>``."""
         return self.mail.message_id
+
+    @property
+    def outgoing(self) -> Outgoing:
+        """What of it leaves."""
+        envelope, data, dotted = self.composed
+        return Outgoing(envelope, data, dotted, self.mail.message_id)
 
     @property
     def subject(self) -> str:
@@ -107,6 +116,7 @@ class PreparedSmtp:
         self._delivery = settings.delivery
         self._root = root
         self._inline_css = node.params.get("inline_css") is True
+        self._params = node.params
         self._literal = {name: value for name, value in node.params.items() if is_literal(value)}
         self._bodies: dict[str, _Body] = {}
         self._templated = [
@@ -141,6 +151,44 @@ class PreparedSmtp:
         params = dict(self._literal)
         for name, rendered in self._templated:
             params[name] = rendered(scope)
+        return Filled(self.node, self.credential, *self._write(params, credential, key, date))
+
+    def outgoing(
+        self, scope: Mapping[str, object], credential: SmtpCredential, key: tuple[str, ...], date: datetime
+    ) -> Outgoing:
+        """What leaves of the message that ``fill`` gives, for less where the values are plain."""
+        form = self._form
+        if form is not None and (found := form.fill(scope, credential, key, date)) is not None:
+            return found
+        return self.fill(scope, credential, key, date).outgoing
+
+    @cached_property
+    def _form(self) -> Form | None:
+        if (
+            self._inline_css
+            or self._delivery.mode not in ("live", "capture")
+            or "attachments" in self._params
+        ):
+            return None
+        fields: dict[str, Template] = {}
+        for name, value in self._params.items():
+            if isinstance(value, Template):
+                fields[name] = value
+            elif name not in self._literal:
+                return None
+        try:
+            return Form(
+                fields,
+                {name: body.recurring for name, body in self._bodies.items()},
+                lambda rendered, *message: self._write({**self._literal, **rendered}, *message),
+                lambda *message: self.fill(*message).outgoing,
+            )
+        except NotStraight:
+            return None
+
+    def _write(
+        self, params: dict[str, Any], credential: SmtpCredential, key: tuple[str, ...], date: datetime
+    ) -> tuple[Mail, Composed]:
         values: dict[str, Any] = dict(self._kept)
         for name, reader in self._readers:
             values[name] = reader(params)
@@ -161,7 +209,7 @@ class PreparedSmtp:
         if files:
             check_limits(mail)
             mail = mail._replace(attachments=self._load(files))
-        return Filled(self.node, self.credential, mail, write(mail, self._encoded, self._attach))
+        return mail, write(mail, self._encoded, self._attach)
 
     def _prepared(self, name: str, value: object) -> Callable[[Mapping[str, object]], object]:
         if not isinstance(value, Template):

@@ -88,6 +88,13 @@ class Template:
             # too complex for code: ``render`` says so
             return None
 
+    @property
+    def joined(self) -> nodes.Template | None:
+        """The parsed text, where the field's value is its parts joined, or one path alone; None elsewhere."""
+        from runner.template.finish import is_joined_or_taken
+
+        return self.unit.tree if is_joined_or_taken(self.unit, self._after) else None
+
     def _prepare(self, scope: Mapping[str, object]) -> None:
         from runner.template.finish import finisher, shortcut, starter
 

@@ -92,6 +92,11 @@ def is_joined(unit: Unit, after: Callable[[str], str] | None) -> bool:
     return finisher(unit, after) is collect
 
 
+def is_joined_or_taken(unit: Unit, after: Callable[[str], str] | None) -> bool:
+    """Whether the field's value is its parts, or the addresses that they name, or one value that it takes."""
+    return finisher(unit, after) in (collect, address, _taken)
+
+
 Quick = Callable[[Mapping[str, object], int], Any]
 """Another way to a field's value, from a scope and within a limit; None where it has to be the longer one."""
 

@@ -64,7 +64,7 @@ class Paths:
         for owner, names in owners.items():
             for name in names:
                 self.numbers[*owner, name] = len(self.numbers)
-        self._owners = [(owner, _picker(names)) for owner, names in owners.items()]
+        self._owners = [(owner, picker(names)) for owner, names in owners.items()]
 
     def values(self, scope: object) -> tuple[Any, ...] | None:
         """The values in the order of ``numbers``; None where an owner is no plain mapping, or has no such key."""
@@ -94,8 +94,8 @@ class Straight:
         self.escaped = escaped
         self.paths = Paths(dict.fromkeys(path for node in tree.body for path in _paths(node)))
         self.tests: list[Test] = []
-        self._steps = self._read(tree.body)
-        every = list(_flat(self._steps, None))
+        self.steps = self._read(tree.body)
+        every = list(flat(self.steps, None))
         if not self.paths.numbers or len(every) > _MOST_PARTS:
             raise NotStraight
         self._size = sum(len(step) for step in every if isinstance(step, str))
@@ -112,7 +112,7 @@ class Straight:
         values = self.paths.values(scope)
         if values is None:
             return None
-        texts = values if {*map(type, values)} == _TEXTS else _written(values)
+        texts = written(values)
         if texts is None:
             return None
         outcome = tuple(map(call, self.tests, repeat(values))) if self.tests else ()
@@ -137,13 +137,13 @@ class Straight:
     def _way(self, outcome: tuple[bool, ...], fixed: Callable[[str], Any] = str) -> _Way:
         texts: list[Any] = []
         numbers: list[int] = []
-        for step in _flat(self._steps, outcome):
+        for step in flat(self.steps, outcome):
             if isinstance(step, str):
                 numbers.append(len(self.paths.numbers) + len(texts))
                 texts.append(fixed(step))
             else:
                 numbers.append(step)
-        way = self._ways[outcome] = _Way(tuple(texts), _picker(numbers))
+        way = self._ways[outcome] = _Way(tuple(texts), picker(numbers))
         return way
 
     def _read(self, body: Iterable[nodes.Node]) -> list[Any]:
@@ -201,21 +201,25 @@ class Alone:
         return str(values[0])
 
 
-def _flat(steps: list[Any], outcome: tuple[bool, ...] | None) -> Iterable[Any]:
+def flat(steps: list[Any], outcome: tuple[bool, ...] | None) -> Iterable[Any]:
     """The steps that an outcome chooses; all of them for None."""
     for step in steps:
         if not isinstance(step, _Branch):
             yield step
         elif outcome is None:
-            yield from _flat(step.then, None)
-            yield from _flat(step.otherwise, None)
+            yield from flat(step.then, None)
+            yield from flat(step.otherwise, None)
         else:
-            yield from _flat(step.then if outcome[step.test] else step.otherwise, outcome)
+            yield from flat(step.then if outcome[step.test] else step.otherwise, outcome)
 
 
-def _written(values: tuple[Any, ...]) -> tuple[str, ...] | None:
+def written(values: tuple[Any, ...]) -> tuple[str, ...] | None:
+    """The values as a text shows them; None where one is no text, number, boolean or null."""
+    types = {*map(type, values)}
+    if types == _TEXTS:
+        return values
     try:
-        return tuple(map(to_text, values)) if {*map(type, values)} <= _SIMPLE else None
+        return tuple(map(to_text, values)) if types <= _SIMPLE else None
     except Refused:
         return None
 
@@ -264,7 +268,7 @@ def _path(node: nodes.Node) -> Path:
     return (node.name, *reversed(names))
 
 
-def _picker(keys: Sequence[Any]) -> Picker:
+def picker(keys: Sequence[Any]) -> Picker:
     """The items of all keys at once, as a tuple for one or none too."""
     if not keys:
         return lambda source: ()

@@ -179,6 +179,9 @@ def compare(
             with pytest.raises(FlowpostError) as caught:
                 prepared.fill(names, credential, KEY, DATE)
             assert told(caught.value) == told(error)
+            with pytest.raises(FlowpostError) as caught:
+                prepared.outgoing(names, credential, KEY, DATE)
+            assert told(caught.value) == told(error)
             continue
         found = prepared.fill(names, credential, KEY, DATE)
         assert found.data == expected.data
@@ -186,6 +189,7 @@ def compare(
         assert (found.node, found.credential) == (expected.node, expected.credential)
         assert found.message_id.encode() in found.data
         assert found.dotted is (b"\r\n." in found.data)
+        assert prepared.outgoing(names, credential, KEY, DATE) == found.outgoing
         messages += 1
     return messages
 
