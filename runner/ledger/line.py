@@ -42,34 +42,42 @@ class Turn:
     A turn that nobody keeps any more is over as well.
     """
 
-    __slots__ = ("_begun", "_free", "_line", "_moment")
+    __slots__ = ("_line", "_moment", "_trip")
 
     def __init__(self, line: Line, moment: float) -> None:
         self._line: Line | None = line
         self._moment = moment
-        self._begun: float | None = None
-        self._free = False
+        self._trip: Trip | None = None
 
     async def begin(self) -> None:
         """Return at the turn's moment: the message may leave."""
         left = self._moment - time.monotonic()
         if left > 0:
             await asyncio.sleep(left)
-        if self._line is not None and self._begun is None:
-            self._begun = max(self._moment, time.monotonic())
-            self._free = self._line.begun()
+        if self._line is not None and self._trip is None:
+            self._trip = self._line.begun(max(self._moment, time.monotonic()))
 
     def over(self, later: float = 0.0) -> None:
         """The message has arrived, or never will; or will have in ``later`` seconds at the latest."""
         line, self._line = self._line, None
         if line is not None:
-            line.answered(self._begun, later, free=self._free)
+            line.answered(self._trip, later)
 
     def __del__(self) -> None:
         line = self._line
         if line is not None:
             with contextlib.suppress(RuntimeError):  # the loop may be gone
-                line.loop.call_soon_threadsafe(line.answered, self._begun, 0.0)
+                line.loop.call_soon_threadsafe(line.answered, self._trip, 0.0)
+
+
+class Trip:
+    """A message that left; ``since`` it has a connection, None while it has to wait for one."""
+
+    __slots__ = ("ended", "since")
+
+    def __init__(self, since: float | None) -> None:
+        self.since = since
+        self.ended = False
 
 
 class Turns:
@@ -113,6 +121,7 @@ class Line:
         self._held = 0
         self._out = 0
         self._flying = 0
+        self._behind_others: deque[Trip] = deque()
         self._answers: list[float] = []
         self._dirty = self._closed = False
         self._told = -math.inf
@@ -130,21 +139,40 @@ class Line:
         self._go_on()
         return await future
 
-    def begun(self) -> bool:
-        """A message leaves; whether there is a connection for it at once."""
+    def begun(self, moment: float) -> Trip:
+        """A message leaves at that moment, or as soon as there is a connection for it."""
         self._flying += 1
-        return self._flying <= self._connections
+        if self._flying <= self._connections:
+            return Trip(moment)
+        trip = Trip(None)
+        self._behind_others.append(trip)
+        return trip
 
-    def answered(self, begun: float | None, later: float, *, free: bool = False) -> None:
-        """A turn that began then, if it did, is over."""
+    def answered(self, trip: Trip | None, later: float) -> None:
+        """A turn whose message, if it left, was on that trip is over."""
         now = time.monotonic() + later
         self._out -= 1
-        self._flying -= begun is not None
         self._held -= 1
-        # Who had to wait for a connection says nothing of the way, since the next one need not; nor does a guess.
-        self._took.append(now - begun if begun is not None and free and not later else 0.0)
+        took = 0.0
+        if trip is not None:
+            trip.ended = True
+            self._flying -= 1
+            # From when it had a connection: who waited for one says nothing of the way, since the next one need not.
+            # A guess says nothing either.
+            if trip.since is not None:
+                took = 0.0 if later else now - trip.since
+                self._next_trip(now - later)
+        self._took.append(took)
         self._answers.append(now)
         self._go_on()
+
+    def _next_trip(self, now: float) -> None:
+        """A connection is free: it is the next message's, in the order in which they left."""
+        while self._behind_others:
+            trip = self._behind_others.popleft()
+            if not trip.ended:
+                trip.since = now
+                return
 
     async def close(self) -> None:
         """Stop; those who wait are postponed, and what is under way counts as arriving now."""

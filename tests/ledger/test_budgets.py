@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 
 import pytest
 from databases import BOTH
@@ -13,6 +14,7 @@ from test_ledger_database import database as database
 from runner.credential import Rate
 from runner.ledger.budgets import Budgets
 from runner.ledger.database import Database
+from runner.ledger.line import Line
 from runner.ledger.postponed import Postponed
 
 
@@ -115,3 +117,25 @@ async def test_a_process_that_is_gone_gives_its_turns_back(
 
     assert len(turns) == 3
     assert 1.9 < took < 10
+
+
+async def test_who_waited_for_a_connection_counts_from_when_it_had_one(database: Database) -> None:
+    """What an answer takes at least would else be unknown, and each turn come back later by as much."""
+    line = Line(database, "k", (Rate(100, 1.0),), connections=1)
+    turns = [await line.turn(5.0) for _ in range(4)]
+    for turn in turns:
+        await turn.begin()
+    turns.pop(1).over()  # it gave up while it waited
+    ends = [time.monotonic()]
+    for turn in turns:
+        await asyncio.sleep(0.2)
+        ends.append(time.monotonic())
+        turn.over()
+    gave_up, first, *others = line._took
+    await line.close()
+
+    assert gave_up == 0.0
+    assert first >= 0.2
+    assert [round(took, 2) for took in others] == [
+        pytest.approx(end - before, abs=0.05) for before, end in pairwise(ends[1:])
+    ]
