@@ -134,6 +134,9 @@ class Batch:
             from runner.batch.second import Second
             from runner.batch.worker import Worker
 
+            # Looked up before the fork, it is there for both; what is wrong with it is told in its turn.
+            with contextlib.suppress(FlowpostError):
+                await self._credential()
             worker = Worker(self.letters, self.bodies, self.file, self.sender, self._credential)
             second = await Second.start(worker, self.stop.because)
         if second is None:

@@ -6,11 +6,11 @@ narrow where a message takes its time, wide where connections would run dry whil
 
 from __future__ import annotations
 
-NARROW, WIDE = 4, 10
+NARROW, WIDE = 4, 30
 """Intents a connection, at least and at most: one message on its way, one whose commands ride behind that one's end,
 and as many at hand while the next ones are committed.
 """
-_AHEAD = 0.04
+_AHEAD = 0.06
 """Seconds of a connection's work that may stand open: a commit, and the way there and back."""
 _EVERY = 0.1
 """Seconds between two looks at how quick the server is."""

@@ -30,7 +30,7 @@ from runner.smtp.transaction import Letter
 if TYPE_CHECKING:
     from runner.rows import Row, RowFile
 
-_TOGETHER = 0.002
+_TOGETHER = 0.0005
 """Seconds for which an outcome waits for others, to be told with them."""
 Ended = tuple[object, ...] | BaseException | None
 """What became of a message: the fields of its ``Outcome``, which are pickled in a third of the time that it is; an
