@@ -167,8 +167,7 @@ class Run(NamedTuple):
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """Who sends to whom, as MAIL FROM and RCPT TO carry it: bare addr-specs, domains in ASCII.
 
     ``smtputf8`` is true when an address has a non-ASCII local part, so that the server must offer SMTPUTF8.

@@ -83,8 +83,8 @@ class Worker:
                 case ("fill", first, last):
                     self._frames.tell("filled", [self._fill(row) for row in self._read(first, last)])
                 case ("send", letters):
-                    for number, envelope, data, dotted in letters:
-                        self._send(number, envelope, data, dotted=dotted)
+                    for number, fields, data, dotted in letters:
+                        self._send(number, fields, data, dotted=dotted)
                 case ("abandon",):
                     for job in list(self._jobs.values()):
                         job.cancel()
@@ -133,15 +133,15 @@ class Worker:
 
     # -- sending -------------------------------------------------------------------------------------
 
-    def _send(self, number: int, envelope: Envelope | None, data: bytes | None, *, dotted: bool) -> None:
+    def _send(self, number: int, fields: tuple[Any, ...] | None, data: bytes | None, *, dotted: bool) -> None:
         if (kept := self._kept.pop(number, None)) is not None:
             self._room += room_of(kept)
         if data is None:
             assert kept is not None
-            data, dotted, envelope = kept.data, kept.dotted, envelope or kept.envelope
-        assert envelope is not None
+            data, dotted, fields = kept.data, kept.dotted, fields or kept.envelope
+        assert fields is not None
         try:
-            job = self.sender.submit(self._credential, Letter.seal(envelope, data, dotted=dotted))
+            job = self.sender.submit(self._credential, Letter.seal(Envelope(*fields), data, dotted=dotted))
         except FlowpostError as error:
             self._tell(number, error)
             return

@@ -7,7 +7,7 @@ import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from runner.credential import SmtpCredential
@@ -154,7 +154,7 @@ class LedgerSender:
                 if isinstance(begun, Outcome):
                     return begun
                 replies, todo = begun
-                mail = replace(envelope, recipients=todo)
+                mail = envelope._replace(recipients=todo)
                 return await self._carry(credential, mail, data, owner, replies, wanted, turn)
             finally:
                 if turn is not None:

@@ -17,6 +17,7 @@ from runner.mail.identity import message_id
 from runner.mail.message import Mail
 from runner.mail.words import LINE, LONGEST_LINE
 from runner.model import Envelope
+from runner.template.output import MARKUP, html_out
 from runner.template.together import Looked
 
 MOST = 400
@@ -26,16 +27,16 @@ _LARGE = 500_000
 _TO_ROOM = 76 - len("To: ") - 4
 """Characters of name and address for which the header is not folded."""
 
-# No "=" and "?" (encoded words, quoted-printable, boundaries), no control character, nothing above 127, and nothing
-# that HTML escapes. A letter or digit first: no dot to stuff, no white space that folding could lose.
-_PROSE = r"[A-Za-z0-9](?:[A-Za-z0-9 .,:;!#%()*+/@_~-]*[A-Za-z0-9.,:;!#%()*+/@_~-])?"
+# No "=" and "?" (encoded words, quoted-printable, boundaries), no control character, nothing above 127. A letter or
+# digit first: no dot to stuff, no white space that folding could lose.
+_PROSE = r"""[A-Za-z0-9](?:[A-Za-z0-9 .,:;!#%()*+/@_~&<>'"-]*[A-Za-z0-9.,:;!#%()*+/@_~&<>'"-])?"""
 # A phrase of atoms (RFC 5322 3.2.3): no quotes are needed around it.
-_NAME = r"[A-Za-z0-9][A-Za-z0-9!#%*+/_~-]*(?: [A-Za-z0-9!#%*+/_~-]+)*"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#%*+/_~&'-]*(?: [A-Za-z0-9!#%*+/_~&'-]+)*"
 _SPEC = r"[A-Za-z0-9][A-Za-z0-9.+_-]*@[A-Za-z0-9][A-Za-z0-9.-]*"
 _TESTED = r"[^\n]*"
 # "From " at the start of a line is changed by mailbox files.
 _NOT_FROM = "(?!F)"
-_MARK = r"qx[0-9]{3}xq|qy[0-9]{3}yq@qy\.example"
+_MARK = r"qx[0-9]{3}x[qh]|qy[0-9]{3}yq@qy\.example"
 
 
 class Outgoing(NamedTuple):
@@ -47,13 +48,15 @@ class Outgoing(NamedTuple):
     message_id: str
 
 
-def mark(number: int, to: Sequence[int]) -> str:
+def mark(number: int, to: Sequence[int], *, escaped: bool = False) -> str:
     """What stands for a value while the message is written; an address for the one that is the recipient's."""
-    return f"qy{number:03}yq@qy.example" if number == to[-1] else f"qx{number:03}xq"
+    if number == to[-1]:
+        return f"qy{number:03}yq@qy.example"
+    return f"qx{number:03}x{'h' if escaped else 'q'}"
 
 
 class Blank(NamedTuple):
-    """``pick`` takes what the message is made of from values, Message-ID, boundary and ``texts``.
+    """``pick`` takes what the message is made of from values, those for HTML, Message-ID, boundary and ``texts``.
 
     ``to`` are the values that are name and address of the recipient, or its address; ``subject`` those of the
     subject. ``room`` is how many characters the values may have together, ``subject_room`` those of the subject.
@@ -77,6 +80,11 @@ class Blank(NamedTuple):
         together = "\n".join(texts)
         if len(together) > self.room or self.plain.fullmatch(together) is None:
             return None
+        escaped = texts
+        if MARKUP(together) is not None:
+            escaped = tuple(map(html_out, texts))
+            if sum(map(len, escaped)) > self.room:
+                return None
         spec = texts[self.to[-1]]
         for number in self.to:
             if type(values[number]) is not str:
@@ -92,7 +100,7 @@ class Blank(NamedTuple):
         seed = boundary_seed(identity)
         if seed in together:
             return None
-        data = "".join(self.pick((*texts, identity, seed, *self.texts))).encode()
+        data = "".join(self.pick((*texts, *escaped, identity, seed, *self.texts))).encode()
         if data.count(b"\n") != self.lines:
             return None
         return Outgoing(Envelope(self.sender, (spec,)), data, self.dotted, identity)
@@ -123,15 +131,17 @@ def make_blank(
     pieces: list[str | int] = []
     for piece in re.split(rf"({_MARK}|{re.escape(mail.message_id)}|{seed})", text):
         if piece == mail.message_id:
-            pieces.append(count)
+            pieces.append(2 * count)
         elif piece == seed:
-            pieces.append(count + 1)
+            pieces.append(2 * count + 1)
         elif re.fullmatch(_MARK, piece):
-            pieces.append(int(piece[2:5]))
+            pieces.append(int(piece[2:5]) + count * piece.endswith("h"))
         elif piece:
             pieces.append(piece)
     found = [piece for piece in pieces if isinstance(piece, int)]
-    if sorted(number for number in found if number < count) != sorted(placed) or found.count(count) != 1:
+    if sorted(number % count for number in found if number < 2 * count) != sorted(placed):
+        return None
+    if found.count(2 * count) != 1:
         return None
     lines = text.split("\r\n")
     if (reach := _reach(lines)) is None:
@@ -143,7 +153,7 @@ def make_blank(
         for number in range(count)
     ]
     texts = tuple([piece for piece in pieces if isinstance(piece, str)])
-    places = iter(range(count + 2, count + 2 + len(texts)))
+    places = iter(range(2 * count + 2, 2 * count + 2 + len(texts)))
     return Blank(
         plain=re.compile("\n".join(patterns)),
         pick=itemgetter(*[piece if isinstance(piece, int) else next(places) for piece in pieces]),

@@ -97,7 +97,12 @@ class Form:
         if to is None:
             return None
         params: dict[str, Any] = {
-            name: "".join([step if isinstance(step, str) else mark(step, to) for step in field])
+            name: "".join(
+                [
+                    step if isinstance(step, str) else mark(step, to, escaped=name in self._markup)
+                    for step in field
+                ]
+            )
             for name, field in steps.items()
         }
         params["to"] = tuple(

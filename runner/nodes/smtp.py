@@ -146,7 +146,7 @@ class Progress:
         if not self.accepted and not self.rejected:
             return envelope
         done = {*self.accepted, *(name for name, why in self.rejected.items() if not why.transient)}
-        return replace(envelope, recipients=tuple(name for name in envelope.recipients if name not in done))
+        return envelope._replace(recipients=tuple(name for name in envelope.recipients if name not in done))
 
     def note(self, outcome: Outcome) -> None:
         """Add one transaction's outcome."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from mails import BOB, SENDER, mail
@@ -105,7 +104,7 @@ def test_an_envelope_that_differs_does_not_leave(fields: dict[str, object]) -> N
     composed = compose(FULL)
 
     with pytest.raises(NotAsMeant):
-        verify(replace(composed.envelope, **fields), composed.data, FULL)
+        verify(composed.envelope._replace(**fields), composed.data, FULL)
 
 
 @pytest.mark.parametrize("length", range(990, 1008))
