@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from runner.batch.carriage import KEPT, room_of
@@ -55,8 +54,6 @@ class Worker:
         self._room = KEPT
         self._jobs: dict[int, asyncio.Future[Outcome]] = {}
         self._ended: list[tuple[int, Ended]] = []
-        self._row = 0
-        self._rows: Iterator[Row] = iter(())
 
     async def serve(self, channel: socket.socket) -> None:
         """Do what comes over ``channel`` until it says that this was all."""
@@ -81,7 +78,7 @@ class Worker:
         try:
             match message:
                 case ("fill", first, last):
-                    self._frames.tell("filled", [self._fill(row) for row in self._read(first, last)])
+                    self._frames.tell("filled", [self._fill(row) for row in self.file.rows(first, last)])
                 case ("send", letters):
                     for number, fields, data, dotted in letters:
                         self._send(number, fields, data, dotted=dotted)
@@ -107,14 +104,6 @@ class Worker:
                 self._credential = await self.look_up()
 
     # -- writing -------------------------------------------------------------------------------------
-
-    def _read(self, first: int, last: int) -> list[Row]:
-        """Rows in stretches that follow each other: those between are the first process's."""
-        if first <= self._row or not self._row:
-            self._rows, self._row = self.file.rows(first), first - 1
-        rows = list(islice(self._rows, first - self._row - 1, last - self._row))
-        self._row = last
-        return rows
 
     def _fill(self, row: Row) -> tuple[object, ...] | FlowpostError | bool | None:
         """An ``Entry``, an ``Elsewhere`` as its fields."""

@@ -76,6 +76,8 @@ def outcome_of(replies: Replies, wanted: tuple[str, ...], response: str) -> Outc
 
 def after(replies: Replies, outcome: Outcome) -> tuple[State, dict[str, Rejection | None]]:
     """The row's state and replies after a transaction that somebody was accepted in."""
+    if not replies and not outcome.rejected:
+        return State.SENT, dict.fromkeys(outcome.accepted)
     merged = {**replies, **dict.fromkeys(outcome.accepted)}
     merged.update({rejection.address: rejection for rejection in outcome.rejected})
     waiting = any(_again(reply) for reply in merged.values())

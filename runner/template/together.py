@@ -14,6 +14,7 @@ from runner.template.straight import NotStraight, Straight, flat, written
 
 _BETWEEN = "\0"
 """Between one field and the next; a template whose own text holds it is not taken."""
+_TEXTS = {str}
 _TAKEN = frozenset({str, int, float})
 """What every kind of field writes alike."""
 
@@ -51,7 +52,12 @@ class Together:
     def look(self, scope: Mapping[str, object]) -> Looked | None:
         """None where anything about a value is unusual; what a template says of it is the caller's to ask."""
         values = self._straight.paths.values(scope)
-        if values is None or not {*map(type, values)} <= _TAKEN or (texts := written(values)) is None:
+        if values is None:
+            return None
+        texts: tuple[str, ...] | None = values
+        if (types := {*map(type, values)}) != _TEXTS:
+            texts = written(values) if types <= _TAKEN else None
+        if texts is None:
             return None
         tests = self._straight.tests
         return Looked(values, texts, tuple(map(call, tests, repeat(values))) if tests else ())

@@ -7,6 +7,7 @@ import pytest
 from runner.batch.keys import Keys
 from runner.batch.trouble import Trouble
 from runner.batch.verdict import STRIKES, Then, after_error, after_outcome
+from runner.batch.window import Window
 from runner.errors import (
     AuthError,
     ConnectionFailed,
@@ -197,3 +198,14 @@ def test_every_error_of_the_tree_has_a_verdict() -> None:
             {}, error, ("a@example.net",), attempts=1, strikes=0, resend=False, retry=RETRY, chance=0.5
         )
         assert verdict.then is not Then.END or verdict.state in (RowState.FAILED, RowState.UNKNOWN)
+
+
+@pytest.mark.parametrize(("rate", "each"), [(10, 4), (60, 4), (100, 6), (300, 18), (5000, 30)])
+def test_as_many_intents_stand_open_as_a_quick_server_takes_in_60_ms(rate: int, each: int) -> None:
+    window = Window()
+    window.use(10, 0)
+    narrow = window.size
+    for number in range(rate * 10):
+        window.landed(100.0 + number / rate / 10)
+
+    assert (narrow, window.size, window.enough) == (40, each * 10, each * 5)
