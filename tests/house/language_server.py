@@ -96,7 +96,8 @@ class LanguageServer:
         self._diagnostics: dict[str, list[dict[str, Any]]] = {}
         self._serial = 0
         self._configured = False
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def __enter__(self) -> Self:
         self.request(
@@ -130,6 +131,7 @@ class LanguageServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.kill()
+        self._reader.join()  # before the pipe is closed under its hands
         self._process.communicate()
 
     def open(self, path: Path, text: str) -> None:
@@ -200,9 +202,10 @@ class LanguageServer:
                 name, _, value = line.partition(b":")
                 if name.lower() == b"content-length":
                     length = int(value)
-            if not length:
+            content = stream.read(length)
+            if not length or len(content) < length:
                 return
-            self._messages.put(json.loads(stream.read(length)))
+            self._messages.put(json.loads(content))
 
     @staticmethod
     def _place(path: Path, line: int, column: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 
-from servers.scripted import EXTENSIONS, Connection, Mail, ScriptedServer, _Dialogue, _foretold, _Gone
+from servers.scripted import EXTENSIONS, Connection, Mail, ScriptedServer, _Dialogue, _foretold
 
 CHUNKING = (*EXTENSIONS, "CHUNKING")
 
@@ -20,19 +20,8 @@ class ChunkingServer(ScriptedServer):
     def __init__(self, **options: object) -> None:
         super().__init__(**({"extensions": CHUNKING, "tls": "none"} | options))  # type: ignore[arg-type]
 
-    def _serve(self, sock: socket.socket, connection: Connection) -> None:
-        dialogue = _ChunkDialogue(self, sock, connection)
-        try:
-            dialogue.run()
-        except (_Gone, OSError):
-            pass
-        finally:
-            with self._lock:
-                self._open -= 1
-                if sock in self._sockets:
-                    self._sockets.remove(sock)
-            dialogue.close()
-            connection.ended = True
+    def _dialogue(self, sock: socket.socket, connection: Connection) -> _Dialogue:
+        return _ChunkDialogue(self, sock, connection)
 
 
 class _ChunkDialogue(_Dialogue):

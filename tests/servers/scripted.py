@@ -140,7 +140,7 @@ class ScriptedServer:
         self._sockets: list[socket.socket] = []
         self._listener: socket.socket | None = None
         self._port = 0
-        self._open = 0
+        self._open: set[int] = set()
         self.most_open = 0
         """The largest number of connections that were open at one time."""
 
@@ -244,23 +244,30 @@ class ScriptedServer:
                 connection = Connection(len(self.connections))
                 self.connections.append(connection)
                 self._sockets.append(sock)
-                self._open += 1
-                self.most_open = max(self.most_open, self._open)
+                self._open.add(connection.number)
+                self.most_open = max(self.most_open, len(self._open))
             self._spawn(self._serve, sock, connection)
 
     def _serve(self, sock: socket.socket, connection: Connection) -> None:
-        dialogue = _Dialogue(self, sock, connection)
+        dialogue = self._dialogue(sock, connection)
         try:
             dialogue.run()
         except (_Gone, OSError):
             pass
         finally:
+            self._leaves(connection)
             with self._lock:
-                self._open -= 1
                 if sock in self._sockets:
                     self._sockets.remove(sock)
             dialogue.close()
             connection.ended = True
+
+    def _dialogue(self, sock: socket.socket, connection: Connection) -> _Dialogue:
+        return _Dialogue(self, sock, connection)
+
+    def _leaves(self, connection: Connection) -> None:
+        with self._lock:
+            self._open.discard(connection.number)
 
     def _action(self, key: str) -> Action:
         """The next action for ``key``."""
@@ -525,6 +532,8 @@ class _Dialogue:
         self.act("NOOP", "250 2.0.0 ok", line)
 
     def on_quit(self, line: str) -> None:
+        # Counted out before the reply leaves: whoever hears it may open the next one at once.
+        self.server._leaves(self.connection)
         self.act("QUIT", "221 2.0.0 bye", line)
         raise _Gone
 

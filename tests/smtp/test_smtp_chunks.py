@@ -462,11 +462,13 @@ async def test_one_letter_of_a_window_is_given_up_and_the_others_have_their_outc
 
 async def test_a_large_letter_that_is_given_up_in_its_middle_is_not_sent(sender: Sender) -> None:
     async with ChunkingServer(script={"EARLY": ["ok", "hang"]}, receive_buffer=8192) as server:
-        credential = credential_for(server, max_connections=1, chunking=4, timeout_seconds=20.0)
+        credential = credential_for(server, max_connections=1, chunking=4, timeout_seconds=2.0)
         jobs = [sender.submit(credential, Letter.seal(ENVELOPE, text)) for text in (data(0), LARGE, data(2))]
         await jobs[0]
+        while sum(line.startswith("BDAT") for line in server.connections[0].commands) < 2:
+            await asyncio.sleep(0.01)  # or the next connection would be the one that hangs
         jobs[1].cancel()
-        outcome = await asyncio.wait_for(jobs[2], 60)
+        outcome = await asyncio.wait_for(jobs[2], 10)
 
     assert jobs[1].cancelled()
     assert isinstance(outcome, Outcome)

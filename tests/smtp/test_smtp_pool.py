@@ -68,8 +68,7 @@ async def test_200_concurrent_sends_keep_to_the_limits_and_each_arrives_once(
 
         assert all(isinstance(result, Outcome) for result in results)
         assert sorted(mail.data for mail in server.messages) == sorted(messages)
-        # A busy server may count one that has said goodbye a moment longer.
-        assert server.most_open <= 6
+        assert server.most_open <= 5
         per_connection = [
             sum(mail.connection == c.number for mail in server.messages) for c in server.connections
         ]
