@@ -16,8 +16,6 @@ PATIENCE = 5.0
 """Seconds that a message waits in place for its turn."""
 IMPATIENCE = 1.0
 """The same, for a run that may not wait."""
-LATE = 0.04
-"""Seconds after its turn that a message arrives whose arrival nobody tells."""
 
 
 class Budgets:
@@ -51,15 +49,6 @@ class Budgets:
                 hint="the run may not wait; try again then",
             ) from None
 
-    async def turn(self, credential: SmtpCredential) -> None:
-        """Return when a message may leave, for who cannot tell when it has arrived: some hundredths of a second later
-        at most, or a window may hold too many. Raises as ``claim``.
-        """
-        turn = await self.claim(credential)
-        if turn is not None:
-            await turn.begin()
-            turn.over(LATE)
-
     async def claim_passage(
         self, key: str, rates: tuple[Rate, ...], *, patience: float = math.inf
     ) -> Turn | None:
@@ -90,13 +79,6 @@ class Budgets:
             if own is not None:
                 own.over()
             raise
-
-    async def pass_through(self, key: str, rates: tuple[Rate, ...], *, patience: float = math.inf) -> None:
-        """As ``claim_passage``, for who cannot tell when it is over, as with ``turn``."""
-        turn = await self.claim_passage(key, rates, patience=patience)
-        if turn is not None:
-            await turn.begin()
-            turn.over(LATE)
 
     def remaining(self) -> dict[str, int]:
         """Messages left in each credential's tightest quota, as far as this process knows."""

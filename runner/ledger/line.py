@@ -57,17 +57,17 @@ class Turn:
         if self._line is not None and self._trip is None:
             self._trip = self._line.begun(max(self._moment, time.monotonic()))
 
-    def over(self, later: float = 0.0) -> None:
-        """The message has arrived, or never will; or will have in ``later`` seconds at the latest."""
+    def over(self) -> None:
+        """The message has arrived, or never will."""
         line, self._line = self._line, None
         if line is not None:
-            line.answered(self._trip, later)
+            line.answered(self._trip)
 
     def __del__(self) -> None:
         line = self._line
         if line is not None:
             with contextlib.suppress(RuntimeError):  # the loop may be gone
-                line.loop.call_soon_threadsafe(line.answered, self._trip, 0.0)
+                line.loop.call_soon_threadsafe(line.answered, self._trip)
 
 
 class Trip:
@@ -93,10 +93,10 @@ class Turns:
         for turn in self._turns:
             await turn.begin()
 
-    def over(self, later: float = 0.0) -> None:
+    def over(self) -> None:
         """As each of them."""
         for turn in self._turns:
-            turn.over(later)
+            turn.over()
 
 
 class Line:
@@ -148,9 +148,9 @@ class Line:
         self._behind_others.append(trip)
         return trip
 
-    def answered(self, trip: Trip | None, later: float) -> None:
+    def answered(self, trip: Trip | None) -> None:
         """A turn whose message, if it left, was on that trip is over."""
-        now = time.monotonic() + later
+        now = time.monotonic()
         self._out -= 1
         self._held -= 1
         took = 0.0
@@ -158,10 +158,9 @@ class Line:
             trip.ended = True
             self._flying -= 1
             # From when it had a connection: who waited for one says nothing of the way, since the next one need not.
-            # A guess says nothing either.
             if trip.since is not None:
-                took = 0.0 if later else now - trip.since
-                self._next_trip(now - later)
+                took = now - trip.since
+                self._next_trip(now)
         self._took.append(took)
         self._answers.append(now)
         self._go_on()

@@ -14,7 +14,6 @@ from runner.template.straight import NotStraight, Straight, flat, written
 
 _BETWEEN = "\0"
 """Between one field and the next; a template whose own text holds it is not taken."""
-_TEXTS = {str}
 _TAKEN = frozenset({str, int, float})
 """What every kind of field writes alike."""
 
@@ -54,9 +53,7 @@ class Together:
         values = self._straight.paths.values(scope)
         if values is None:
             return None
-        texts: tuple[str, ...] | None = values
-        if (types := {*map(type, values)}) != _TEXTS:
-            texts = written(values) if types <= _TAKEN else None
+        texts = written(values) if _TAKEN.issuperset(map(type, values)) else None
         if texts is None:
             return None
         tests = self._straight.tests
