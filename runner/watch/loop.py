@@ -33,6 +33,11 @@ LONGEST = 0.7
 POLL = 0.5
 """Seconds between two scans where events do not reach."""
 
+LATE = 0.7
+"""Seconds by which an event may come late: for half a second watchdog waits for the other end of a file that was moved
+away.
+"""
+
 DOUBT = 300.0
 """Seconds for which events are not relied on after one did not come."""
 
@@ -97,7 +102,7 @@ class Watch:
             yield frozenset()
             count, echo = 0, True
             while True:
-                announced = await self._woken()
+                announced = await self._woken(min(self.interval, POLL) if self.polling else self.interval)
                 if announced:
                     await self._settle()
                 else:
@@ -137,9 +142,8 @@ class Watch:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self._wake.set)
 
-    async def _woken(self) -> bool:
-        """Whether an event, and not the timer, ended the wait."""
-        period = min(self.interval, POLL) if self.polling else self.interval
+    async def _woken(self, period: float) -> bool:
+        """Whether an event came within ``period`` seconds."""
         # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(period):
@@ -174,7 +178,7 @@ class Watch:
             same, now = not then.differs(now), then
             if same:
                 break
-        if not self._wake.is_set() and not self.polling:
+        if not self.polling and not await self._woken(LATE):
             await asyncio.to_thread(events.close)
             events = self._make(self._notice)
             now = await asyncio.to_thread(self._look, events, False)

@@ -210,6 +210,16 @@ async def test_an_event_that_does_not_come_is_noticed_by_the_scan(root: Path) ->
     assert here.polling == "a change came without an event"
 
 
+async def test_a_file_that_is_moved_away_is_no_sign_that_events_do_not_reach(root: Path) -> None:
+    """Its event comes half a second late, when no other end of the move was seen."""
+    here = Watch(root, NAMES, interval=0.1)
+    async with begun(here.changes()) as changes:
+        (root / "flows" / "a.yaml").rename(root.parent / "a.yaml")
+
+        assert await told(changes) == {"flows/a.yaml"}
+    assert here.polling == ""
+
+
 async def test_watching_ends_its_threads(root: Path) -> None:
     import threading
 
