@@ -53,9 +53,6 @@ async def _serve(app: App, node: str | None, drain: float) -> None:
 
     log = logging.getLogger("flowpost.serve")
     async with app.service(node=node, drain=drain) as service:
-        for finding in service.catalog.findings:
-            log.log(logging.ERROR if finding.severity == "error" else logging.WARNING, "%s", finding)
-
         if (warning := _left_behind(app, service.engine.database.file)) is not None:
             log.warning("%s", warning)
 
