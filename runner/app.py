@@ -97,7 +97,7 @@ class App:
         """
         import asyncio
 
-        from runner.catalog import Catalog
+        from runner.catalog import Audit, Catalog
         from runner.engine.service import Engine
         from runner.net.guard import Guard
         from runner.serve.metrics import Metrics
@@ -109,7 +109,7 @@ class App:
         settings, metrics = self.settings, Metrics()
         guard = Guard(settings.network_allow)
         store = self._store(keep_last_good=True)
-        catalog = Catalog(self.root, settings, self.environ)
+        catalog = Catalog(self.root, settings, self.environ, audit=Audit(store))
         narrator = Narrator(metrics)
         with bind(settings) as listener:
             await asyncio.to_thread(catalog.reload)

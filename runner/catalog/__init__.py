@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from runner.catalog.audit import Audit
 from runner.catalog.catalog import Catalog
 from runner.catalog.change import Change, Live
 from runner.catalog.follow import follow
 
-__all__ = ["Catalog", "Change", "Live", "follow"]
+__all__ = ["Audit", "Catalog", "Change", "Live", "follow"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from runner.catalog import credentials, settings
+from runner.catalog.audit import Audit
 from runner.catalog.change import Change, Live
 from runner.catalog.entry import Entry, load_entry
 from runner.catalog.folder import Folder, Listing
@@ -33,19 +34,27 @@ Entries = dict[str, Entry]
 class Catalog:
     """The flows of the workspace at ``root`` that runs are started from.
 
-    ``settings`` are those the service began with, ``environ`` what overrides the file. Empty until the first
-    ``reload``. A file that is missing is looked for again after ``patience`` seconds before its flow is unloaded:
-    editors rename the old file away before they write the new one. Readers never wait and never see half a change.
+    ``settings`` are those the service began with, ``environ`` what overrides the file, ``audit`` looks at the
+    credentials that live flows name. Empty until the first ``reload``. A file that is missing is looked for again
+    after ``patience`` seconds before its flow is unloaded: editors rename the old file away before they write the
+    new one. Readers never wait and never see half a change.
     """
 
     def __init__(
-        self, root: Path, settings: Settings, environ: Mapping[str, str], *, patience: float = 0.15
+        self,
+        root: Path,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        audit: Audit | None = None,
+        patience: float = 0.15,
     ) -> None:
         self.root = root.absolute()
         self.patience = patience
         self.succeeded_at = 0.0
         self.ok = False
         self._environ = environ
+        self._audit = audit
         self._live = Live(settings)
         self._marks = Marks(self.root)
         self._folder = Folder(self.root, settings.flows)
@@ -125,14 +134,14 @@ class Catalog:
             else:
                 for name in changed:
                     self._marks.of(self.root / name, again=True)
-            self._live, change = self._build(before)
+            self._live, change = self._build(before, again=changed is None)
             self.ok = change.ok
             if change.ok:
                 self.succeeded_at = time.time()
             self._tell(before, self._live, change)
             return change
 
-    def _build(self, before: Live) -> tuple[Live, Change]:
+    def _build(self, before: Live, *, again: bool) -> tuple[Live, Change]:
         listing = self._list()
         wanted = self._wanted(before.settings)
         if listing.fault is not None:
@@ -159,6 +168,9 @@ class Catalog:
         findings += [*listing.findings, *clashes]
         findings += [finding for entry in entries.values() for finding in entry.findings]
         self._served = served
+        marks = credentials.credential_marks(self.root, used.secrets, self._marks)
+        if self._audit is not None:
+            findings += self._audit.findings(served.values(), marks, again=again)
         live = Live(used, MappingProxyType(flows), tidy(findings), frozenset(stale))
         return live, Change(
             added=frozenset(flows.keys() - before.flows.keys()),
@@ -170,7 +182,7 @@ class Catalog:
                 != (before.flows[name].digest, before.flows[name].path)
             ),
             failed=frozenset(failed | set(listing.hidden)),
-            credentials=self._credentials(used),
+            credentials=self._credentials(marks),
             settings=settings.took_effect(before.settings, used),
             restart=wanted.restart,
             ok=not has_errors(live.findings),
@@ -269,8 +281,7 @@ class Catalog:
         ]
         return sorted(flow.path for flow in held if not _loads(flow, used))
 
-    def _credentials(self, used: Settings) -> frozenset[str]:
-        now = credentials.credential_marks(self.root, used.secrets, self._marks)
+    def _credentials(self, now: dict[str, tuple[str, ...]]) -> frozenset[str]:
         before, self._secrets = self._secrets, now
         if before is None:
             return frozenset()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runner.model import Flow
 from runner.nodes import node_type
+from runner.source.document import Pointer
 from runner.watch import ABSENT, FOLDER, Marks
 
 _ENDINGS = (".yaml", ".age")
@@ -29,13 +30,16 @@ def credential_marks(root: Path, folder: str, marks: Marks) -> dict[str, tuple[s
 
 def users(flows: Mapping[str, Flow], credential: str) -> frozenset[str]:
     """The flows whose nodes or webhooks name ``credential`` in plain text."""
-    return frozenset(name for name, flow in flows.items() if credential in _named(flow))
+    return frozenset(
+        name for name, flow in flows.items() if any(found == credential for _, found, _ in mentions(flow))
+    )
 
 
-def _named(flow: Flow) -> Iterator[str]:
-    for node in flow.nodes:
-        for _, name, _ in node_type(node.type).references(node.params).credentials:
-            yield name
-    for trigger in flow.triggers:
-        if isinstance(auth := trigger.params.get("auth"), str):
-            yield auth
+def mentions(flow: Flow) -> Iterator[tuple[str, str, Pointer]]:
+    """Type, name and place of each credential that the flow names in plain text."""
+    for index, node in enumerate(flow.nodes):
+        for kind, name, pointer in node_type(node.type).references(node.params).credentials:
+            yield kind, name, ("nodes", index, node.type, *pointer)
+    for index, trigger in enumerate(flow.triggers):
+        if isinstance(auth := trigger.params.get("auth"), str) and auth != "none":
+            yield "webhook", auth, ("triggers", index, trigger.type, "auth")

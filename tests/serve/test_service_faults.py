@@ -38,6 +38,53 @@ def test_a_credential_that_breaks_stays_in_its_last_good_version(workspace: Work
     assert [subject(mail) for mail in server.messages] == ["Event before", "Event after"]
 
 
+def test_a_credential_that_breaks_before_its_first_use_is_shown_and_its_last_good_version_used(
+    workspace: Workspace,
+) -> None:
+    with smtp_server() as server:
+        prepare(workspace, server)
+        with serving(workspace) as service:
+            file = workspace.root / "secrets" / "ops.yaml"
+            good = file.read_text()
+            file.write_text(good.replace("ENC[", "ENC[x", 1))
+            until(lambda: service.get("/readyz")["findings"])
+            shown = service.get("/readyz")
+            figure = service.metric("flowpost_config_last_reload_successful")
+            reloaded = service.client.post("/-/reload").status_code
+            answer = service.mail("after", prefer="wait=15").json()
+            file.write_text(good)
+            until(lambda: not service.get("/readyz")["findings"])
+            log = service.log
+
+    [finding] = shown["findings"]
+    assert (shown["ready"], finding["path"], finding["code"]) == (True, "secrets/ops.yaml", "ESECRET")
+    assert (figure, reloaded, answer["status"]) == (0.0, 422, "succeeded")
+    assert "secrets/ops.yaml:" in log
+    assert server.password not in log
+
+
+def test_a_credential_that_is_not_there_is_shown_until_it_is(workspace: Workspace) -> None:
+    with smtp_server() as server:
+        prepare(workspace, server)
+        file = workspace.root / "secrets" / "ops.yaml"
+        aside = file.rename(workspace.root / "ops.yaml")
+        with serving(workspace) as service:
+            shown = service.get("/readyz")["findings"]
+            aside.rename(file)
+            until(lambda: not service.get("/readyz")["findings"])
+            answer = service.mail("sent", prefer="wait=15").json()
+
+    [finding] = shown
+    assert (finding["path"], finding["code"], finding["severity"]) == (
+        "flows/welcome.yaml",
+        "reference",
+        "warning",
+    )
+    assert finding["message"] == 'there is no credential "ops" in secrets'
+    assert welcome().splitlines()[finding["line"] - 1].strip() == "credential: ops"
+    assert answer["status"] == "succeeded"
+
+
 @pytest.mark.parametrize("bad", ["delivery: {mode: lvie}\n", "[", "http: {rate: fast}\n"])
 def test_settings_that_break_later_are_shown_and_the_old_ones_stay(workspace: Workspace, bad: str) -> None:
     workspace.settings(settings("delivery: {mode: capture}\n"))
@@ -73,8 +120,9 @@ def test_a_flows_folder_that_is_deleted_and_made_again(workspace: Workspace) -> 
 
 
 def test_a_device_in_the_flows_folder_is_a_finding_and_holds_nothing_up(workspace: Workspace) -> None:
+    with smtp_server() as server:
+        prepare(workspace, server)
     workspace.settings(settings("delivery: {mode: capture}\n"))
-    workspace.flow("welcome", welcome())
     (workspace.root / "flows" / "zero.yaml").symlink_to("/dev/zero")
     (workspace.root / "flows" / "tty.yaml").symlink_to("/dev/tty")
     with serving(workspace) as service:
