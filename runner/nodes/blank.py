@@ -1,42 +1,44 @@
 """A message with places for plain values: its octets are written once, and a row's values put where they belong.
 
 A value that is a few letters and digits, with nothing in it that mail, a header or a mailbox file gives a meaning,
-changes a message in no other place than where it stands.
+changes a message in no other place than where it stands. With letters beyond ASCII it changes its header, which is
+written anew, and its lines of a quoted-printable body (``runner.nodes.quoted``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from runner.mail.addrspec import is_usual
-from runner.mail.compose import Composed, boundary_seed
+from runner.mail.compose import boundary_seed
 from runner.mail.identity import message_id
-from runner.mail.message import Mail
-from runner.mail.words import LINE, LONGEST_LINE
+from runner.mail.mailbox import Address
+from runner.mail.mailboxes import address_header
+from runner.mail.words import text_header
 from runner.model import Envelope
+from runner.nodes.quoted import quoted
 from runner.template.output import MARKUP, html_out
-from runner.template.together import Looked
+from runner.template.together import Looked, Pick, Step
 
 MOST = 400
 """Characters of a row's values; longer ones are for the composer."""
-_LARGE = 500_000
-"""Octets; every limit of a message or field is further away."""
 _TO_ROOM = 76 - len("To: ") - 4
 """Characters of name and address for which the header is not folded."""
 
-# No "=" and "?" (encoded words, quoted-printable, boundaries), no control character, nothing above 127. A letter or
-# digit first: no dot to stuff, no white space that folding could lose.
+# No "=" and "?" (encoded words, quoted-printable, boundaries), no control character. A letter or digit first: no dot
+# to stuff, no white space that folding could lose. Beyond ASCII letters and digits only: nothing there is white space,
+# joins with its neighbours, or is half a character.
 _PROSE = r"""[A-Za-z0-9](?:[A-Za-z0-9 .,:;!#%()*+/@_~&<>'"-]*[A-Za-z0-9.,:;!#%()*+/@_~&<>'"-])?"""
+_WIDE_PROSE = r"""[^\W_](?:[\w .,:;!#%()*+/@~&<>'"-]*[\w.,:;!#%()*+/@~&<>'"-])?"""
 # A phrase of atoms (RFC 5322 3.2.3): no quotes are needed around it.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#%*+/_~&'-]*(?: [A-Za-z0-9!#%*+/_~&'-]+)*"
+_WIDE_NAME = r"[^\W_][\w!#%*+/~&'-]*(?: [\w!#%*+/~&'-]+)*"
 _SPEC = r"[A-Za-z0-9][A-Za-z0-9.+_-]*@[A-Za-z0-9][A-Za-z0-9.-]*"
 _TESTED = r"[^\n]*"
 # "From " at the start of a line is changed by mailbox files.
 _NOT_FROM = "(?!F)"
-_MARK = r"qx[0-9]{3}x[qh]|qy[0-9]{3}yq@qy\.example"
 
 
 class Outgoing(NamedTuple):
@@ -48,22 +50,75 @@ class Outgoing(NamedTuple):
     message_id: str
 
 
-def mark(number: int, to: Sequence[int], *, escaped: bool = False) -> str:
-    """What stands for a value while the message is written; an address for the one that is the recipient's."""
-    if number == to[-1]:
-        return f"qy{number:03}yq@qy.example"
-    return f"qx{number:03}x{'h' if escaped else 'q'}"
+class Field(NamedTuple):
+    """What a field is made of, in order; ``escaped`` for HTML."""
+
+    steps: list[Step]
+    escaped: bool = False
+
+    def numbered(self, count: int) -> list[Step]:
+        """The steps with values taken from ``count`` texts and then the same escaped."""
+        return [step + count if self.escaped and isinstance(step, int) else step for step in self.steps]
+
+
+class Shape(NamedTuple):
+    """How messages are made of rows of ``size`` values: ``fields`` by name, all but that of the recipient.
+
+    ``to`` are the values that are name and address of the recipient, or its address. ``wide`` are those that are not
+    ASCII.
+    """
+
+    size: int
+    to: tuple[int, ...]
+    fields: Mapping[str, Field]
+    wide: frozenset[int] = frozenset()
+
+    def mark(self, number: int, *, escaped: bool = False) -> str:
+        """What stands for a value while the message is written; an address for the one that is the recipient's."""
+        if number == self.to[-1]:
+            return f"qy{number:03}yq@qy.example"
+        return f"qx{number:03}x{'h' if escaped else 'q'}{'é' if number in self.wide else ''}"
+
+    def placed(self) -> list[int]:
+        """The value in each place of a message, in no order."""
+        fields = [step for field in self.fields.values() for step in field.steps if isinstance(step, int)]
+        return [*self.to, *fields]
+
+
+class Anew(NamedTuple):
+    """What a row writes anew: headers of name or subject, and lines of quoted-printable bodies.
+
+    ``subject`` and ``lines`` pick what they are made of from values and escaped values, ``texts`` behind them. ``more``
+    is how many octets more than characters the values may have.
+    """
+
+    to: bool
+    subject: Pick | None
+    lines: Pick | None
+    texts: tuple[str, ...]
+    more: int
+
+    def written(self, name: str, spec: str, values: tuple[str, ...]) -> list[str]:
+        """The pieces, in the order of their slots."""
+        pieces = [address_header("To", (Address(name, spec),))] if self.to else []
+        values += self.texts
+        if self.subject is not None:
+            pieces.append(text_header("Subject", "".join(self.subject(values)), prose=True))
+        if self.lines is not None:
+            pieces += quoted("".join(self.lines(values)))
+        return pieces
 
 
 class Blank(NamedTuple):
-    """``pick`` takes what the message is made of from values, those for HTML, Message-ID, boundary and ``texts``.
+    """``pick`` takes what the message is made of from values, those for HTML, Message-ID, boundary, what is written
+    anew, and ``texts``.
 
-    ``to`` are the values that are name and address of the recipient, or its address; ``subject`` those of the
-    subject. ``room`` is how many characters the values may have together, ``subject_room`` those of the subject.
+    ``to`` is as in ``Shape``; ``subject`` are the values of the subject. ``room`` is how many characters the values may
+    have together, ``subject_room`` those of the subject.
     """
 
     plain: re.Pattern[str]
-    pick: Callable[[tuple[str, ...]], tuple[str, ...]]
+    pick: Pick
     texts: tuple[str, ...]
     sender: str
     domain: str
@@ -73,11 +128,11 @@ class Blank(NamedTuple):
     room: int
     lines: int
     dotted: bool
+    anew: Anew | None
 
-    def filled(self, looked: Looked, key: tuple[str, ...]) -> Outgoing | None:
-        """The row's message; None when one of its values is not plain."""
+    def filled(self, looked: Looked, together: str, key: tuple[str, ...]) -> Outgoing | None:
+        """The row's message; None when one of its values is not plain. ``together`` are its texts, a line each."""
         values, texts, _ = looked
-        together = "\n".join(texts)
         if len(together) > self.room or self.plain.fullmatch(together) is None:
             return None
         escaped = texts
@@ -89,7 +144,9 @@ class Blank(NamedTuple):
         for number in self.to:
             if type(values[number]) is not str:
                 return None
-        if len(self.to) == 2 and len(spec) + len(texts[self.to[0]]) > _TO_ROOM:
+        anew = self.anew
+        raw = len(self.to) == 2 and (anew is None or not anew.to)
+        if raw and len(spec) + len(texts[self.to[0]]) > _TO_ROOM:
             return None
         size = 0
         for number in self.subject:
@@ -100,86 +157,38 @@ class Blank(NamedTuple):
         seed = boundary_seed(identity)
         if seed in together:
             return None
-        data = "".join(self.pick((*texts, *escaped, identity, seed, *self.texts))).encode()
-        if data.count(b"\n") != self.lines:
+        if anew is None:
+            data = "".join(self.pick((*texts, *escaped, identity, seed, *self.texts))).encode()
+            if data.count(b"\n") != self.lines:
+                return None
+            return Outgoing(Envelope(self.sender, (spec,)), data, self.dotted, identity)
+        if len(together.encode()) - len(together) > anew.more:
             return None
-        return Outgoing(Envelope(self.sender, (spec,)), data, self.dotted, identity)
-
-
-def make_blank(
-    mail: Mail,
-    composed: Composed,
-    placed: Sequence[int],
-    subject: Sequence[int],
-    to: tuple[int, ...],
-    count: int,
-) -> Blank | None:
-    """``mail`` was written with marks; of the ``count`` values of a row ``placed`` have places, the others are tested.
-
-    None for a message in which a value could change more than its place.
-    """
-    data, envelope, seed = composed.data, composed.envelope, boundary_seed(mail.message_id)
-    if not data.isascii() or envelope.smtputf8 or len(data) > _LARGE:
-        return None
-    text = data.decode()
-    if text.count("Content-Transfer-Encoding:") != text.count("\r\nContent-Transfer-Encoding: 7bit\r\n"):
-        return None
-    # Folded or encoded, they would be cut elsewhere for other values.
-    name = f"{mail.to[0].display_name} <{mail.to[0].addr_spec}>" if len(to) == 2 else mail.to[0].addr_spec
-    if f"\r\nTo: {name}\r\nSubject: {mail.subject}\r\n" not in text:
-        return None
-    pieces: list[str | int] = []
-    for piece in re.split(rf"({_MARK}|{re.escape(mail.message_id)}|{seed})", text):
-        if piece == mail.message_id:
-            pieces.append(2 * count)
-        elif piece == seed:
-            pieces.append(2 * count + 1)
-        elif re.fullmatch(_MARK, piece):
-            pieces.append(int(piece[2:5]) + count * piece.endswith("h"))
-        elif piece:
-            pieces.append(piece)
-    found = [piece for piece in pieces if isinstance(piece, int)]
-    if sorted(number % count for number in found if number < 2 * count) != sorted(placed):
-        return None
-    if found.count(2 * count) != 1:
-        return None
-    lines = text.split("\r\n")
-    if (reach := _reach(lines)) is None:
-        return None
-    room, at_start = reach
-    patterns = [
-        (_NOT_FROM if number in at_start else "")
-        + (_SPEC if number == to[-1] else _NAME if number in to else _PROSE if number in placed else _TESTED)
-        for number in range(count)
-    ]
-    texts = tuple([piece for piece in pieces if isinstance(piece, str)])
-    places = iter(range(2 * count + 2, 2 * count + 2 + len(texts)))
-    return Blank(
-        plain=re.compile("\n".join(patterns)),
-        pick=itemgetter(*[piece if isinstance(piece, int) else next(places) for piece in pieces]),
-        texts=texts,
-        sender=envelope.sender,
-        domain=mail.sender.domain,
-        to=to,
-        subject=tuple(subject),
-        subject_room=LINE - len("Subject: ") - len(re.sub(_MARK, "", mail.subject)),
-        room=room,
-        lines=len(lines) - 1,
-        dotted=composed.dotted,
-    )
-
-
-def _reach(lines: Sequence[str]) -> tuple[int, set[int]] | None:
-    """How long the values may be together, and which begin a line; None where a line could come to begin "From "."""
-    room, at_start = MOST, set()
-    for line in lines:
-        marks = [int(found[2:5]) for found in re.findall(_MARK, line)]
-        if not marks:
-            continue
-        room = min(room, (LONGEST_LINE - len(line)) // len(marks))
-        before = re.split(_MARK, line, maxsplit=1)[0]
-        if not before:
-            at_start.add(marks[0])
-        elif "From ".startswith(before):
+        pieces = anew.written(texts[self.to[0]], spec, (*texts, *escaped))
+        data = "".join(self.pick((*texts, *escaped, identity, seed, *pieces, *self.texts))).encode()
+        lines, dotted = self.lines, self.dotted
+        for piece in pieces:
+            lines += piece.count("\n")
+            # Where a long line is broken, the next one may begin with a dot.
+            dotted |= piece.startswith(".") or piece.find("\r\n.") >= 0
+        if data.count(b"\n") != lines:
             return None
-    return room, at_start
+        return Outgoing(Envelope(self.sender, (spec,)), data, dotted, identity)
+
+
+def plain_values(shape: Shape, at_start: Collection[int]) -> re.Pattern[str]:
+    """What a row's values match, a line each, when all of them are plain; those ``at_start`` begin a line."""
+    placed = {*shape.placed()}
+    patterns = []
+    for number in range(shape.size):
+        wide = number in shape.wide
+        if number == shape.to[-1]:
+            pattern = _SPEC
+        elif number in shape.to:
+            pattern = _WIDE_NAME if wide else _NAME
+        elif number in placed:
+            pattern = _WIDE_PROSE if wide else _PROSE
+        else:
+            pattern = _TESTED
+        patterns.append(f"{_NOT_FROM if number in at_start else ''}{pattern}")
+    return re.compile("\n".join(patterns))

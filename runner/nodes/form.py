@@ -23,20 +23,25 @@ from runner.mail.message import Mail
 from runner.mail.parts import attachment
 from runner.mail.recurring import Recurring
 from runner.model import Fixed, Given
-from runner.nodes.blank import MOST, Blank, Outgoing, make_blank, mark
+from runner.nodes.blank import MOST, Blank, Field, Outgoing, Shape
+from runner.nodes.drafted import make_blank
 from runner.template.kinds import Kind
 from runner.template.output import MARKUP, html_out
-from runner.template.straight import NotStraight, picker
-from runner.template.together import Looked, Step, Together
+from runner.template.straight import NotStraight
+from runner.template.together import Looked, Pick, Step, Together, picked
 
 if TYPE_CHECKING:
     from runner.template import Template
 
 _MOST_KEPT = 64
-"""Ways through the templates for which a message is kept."""
+"""Ways through the templates for which a message is kept, and messages with places that are."""
+_ASCII: tuple[bool, ...] = ()
+"""The kind of values that are all ASCII."""
 _FIELDS = frozenset({"to", "subject", "body", "html_body"})
 _KEY = ("a message with room for values",)
 
+Message = tuple[Mapping[str, object], SmtpCredential, tuple[str, ...], datetime]
+"""Scope, credential, key and date of a message."""
 Whole = Callable[[Mapping[str, object], SmtpCredential, tuple[str, ...], datetime], Outgoing]
 """Writes the message of a scope without any of this."""
 Write = Callable[[dict[str, Any], SmtpCredential, tuple[str, ...], datetime], tuple[Mail, Composed]]
@@ -60,6 +65,7 @@ class Form:
         self._write = write
         self._whole = whole
         self._ways: dict[tuple[bool, ...], Way | None] = {}
+        self._blanks = 0
         self._for: tuple[SmtpCredential, datetime] | None = None
 
     def fill(
@@ -75,18 +81,37 @@ class Form:
         known = self._for
         if known is None or known[0] is not credential or known[1] is not date:
             self._ways.clear()
+            self._blanks = 0
             self._for = (credential, date)
+        message = (scope, credential, key, date)
         way = self._ways.get(looked.outcome)
-        if way is not None:
-            return way.filled(looked, key)
-        if looked.outcome in self._ways or len(self._ways) >= _MOST_KEPT:
-            return None
-        way = self._ways[looked.outcome] = self._way(looked.outcome, credential, date)
-        found = None if way is None else way.filled(looked, key)
+        if way is None:
+            if looked.outcome in self._ways or len(self._ways) >= _MOST_KEPT:
+                return None
+            way = self._ways[looked.outcome] = self._way(looked.outcome, credential, date)
+            return None if way is None else self._first(way, looked, message)
+        together = "\n".join(looked.texts)
+        kind = _ASCII if together.isascii() else tuple(map(str.isascii, looked.texts))
+        blank = way.blanks.get(kind)
+        if blank is None and kind not in way.blanks and self._blanks < _MOST_KEPT:
+            blank = way.blanks[kind] = self._blank(way, kind, credential, date)
+        found = None if blank is None else blank.filled(looked, together, key)
+        if found is None:
+            return way.composed(looked, key)
+        if kind not in way.proven:
+            whole = self._whole(*message)
+            if found != whole:
+                way.blanks[kind] = None
+                return whole
+            way.proven.add(kind)
+        return found
+
+    def _first(self, way: Way, looked: Looked, message: Message) -> Outgoing | None:
+        """The first row of a way, and of a kind, is written both ways: what differs there would differ in every row."""
+        found = way.composed(looked, message[2])
         if found is None:
             return None
-        # The first one is written both ways: what differs here would differ in every row.
-        whole = self._whole(scope, credential, key, date)
+        whole = self._whole(*message)
         if found != whole:
             self._ways[looked.outcome] = None
         return whole
@@ -96,40 +121,68 @@ class Form:
         to = _recipient(steps["to"])
         if to is None:
             return None
+        size = self._together.size
+        fields = {name: Field(field, name in self._markup) for name, field in steps.items() if name != "to"}
+        shape = Shape(size, to, fields)
+        marked = self._marked(steps, shape, credential, date)
+        if marked is None:
+            return None
+        params, mail, _ = marked
+        text = next((name for name in fields if params[name] is mail.text), "")
+        html = next((name for name in fields if params[name] is mail.html), "")
+        if len({text, html} - {""}) + ("subject" in fields) != len(fields):
+            # A body is not what its template gives: it is left out, or escaped once more.
+            return None
+        names = {"subject": "subject", "text": text, "html": html}
+        roles = {role: name for role, name in names.items() if name in fields}
+        parts = {
+            role: Part.of(fields[name], size, recurring=self._recurring.get(name))
+            for role, name in roles.items()
+        }
+        shape = shape._replace(fields={role: fields[name] for role, name in roles.items()})
+        return Way(shape, steps, mail, parts.get("subject"), parts.get("text"), parts.get("html"), {}, set())
+
+    def _blank(
+        self, way: Way, kind: tuple[bool, ...], credential: SmtpCredential, date: datetime
+    ) -> Blank | None:
+        self._blanks += 1
+        wide = frozenset([number for number, is_ascii in enumerate(kind) if not is_ascii])
+        shape = way.shape._replace(wide=wide)
+        marked = self._marked(way.steps, shape, credential, date)
+        return None if marked is None else make_blank(marked.mail, marked.composed, shape)
+
+    def _marked(
+        self,
+        steps: Mapping[str, Sequence[Step]],
+        shape: Shape,
+        credential: SmtpCredential,
+        date: datetime,
+    ) -> Marked | None:
         params: dict[str, Any] = {
             name: "".join(
                 [
-                    step if isinstance(step, str) else mark(step, to, escaped=name in self._markup)
+                    step if isinstance(step, str) else shape.mark(step, escaped=name in self._markup)
                     for step in field
                 ]
             )
             for name, field in steps.items()
         }
         params["to"] = tuple(
-            [Fixed(step) if isinstance(step, str) else Given(mark(step, to)) for step in steps["to"]]
+            [Fixed(step) if isinstance(step, str) else Given(shape.mark(step)) for step in steps["to"]]
         )
         try:
-            mail, composed = self._write(params, credential, _KEY, date)
+            return Marked(params, *self._write(params, credential, _KEY, date))
         except FlowpostError:
             # What is wrong with it is wrong with every row, and told there.
             return None
-        size = self._together.size
-        parts = {
-            name: Part.of(field, size, escaped=name in self._markup, recurring=self._recurring.get(name))
-            for name, field in steps.items()
-            if name != "to"
-        }
-        text = next((part for name, part in parts.items() if params[name] is mail.text), None)
-        html = next((part for name, part in parts.items() if params[name] is mail.html), None)
-        if len({*map(id, (text, html))} - {id(None)}) + ("subject" in parts) != len(parts):
-            # A body is not what its template gives: it is left out, or escaped once more.
-            return None
-        numbers = {
-            name: [step for step in field if not isinstance(step, str)] for name, field in steps.items()
-        }
-        placed = [number for each in numbers.values() for number in each]
-        blank = make_blank(mail, composed, placed, numbers.get("subject", ()), to, size)
-        return Way(blank, mail, to, parts.get("subject"), text, html)
+
+
+class Marked(NamedTuple):
+    """A message with marks for values, as parameters and as written."""
+
+    params: Mapping[str, Any]
+    mail: Mail
+    composed: Composed
 
 
 def _recipient(to: list[Step]) -> tuple[int, ...] | None:
@@ -145,18 +198,15 @@ def _recipient(to: list[Step]) -> tuple[int, ...] | None:
 class Part(NamedTuple):
     """A field: ``pick`` takes what it is made of from values and ``texts``; ``escaped`` for HTML."""
 
-    pick: Callable[[tuple[str, ...]], tuple[str, ...]]
+    pick: Pick
     texts: tuple[str, ...]
     escaped: bool
     recurring: Recurring | None
 
     @classmethod
-    def of(cls, steps: Sequence[Step], size: int, *, escaped: bool, recurring: Recurring | None) -> Part:
+    def of(cls, field: Field, size: int, *, recurring: Recurring | None) -> Part:
         """``size`` is how many values a row has."""
-        texts = tuple([step for step in steps if isinstance(step, str)])
-        places = iter(range(size, size + len(texts)))
-        numbers = [next(places) if isinstance(step, str) else step for step in steps]
-        return cls(picker(numbers), texts, escaped, recurring)
+        return cls(*picked(field.steps, size), field.escaped, recurring)
 
     def parts(self, values: tuple[str, ...]) -> tuple[str, ...]:
         """What the field is joined of."""
@@ -172,20 +222,21 @@ class Part(NamedTuple):
 class Way(NamedTuple):
     """One way through the templates: ``mail`` with marks for values, and the fields in which a row's differs from it.
 
-    ``to`` are the values that are name and address of the recipient, or its address.
+    ``steps`` are what each parameter is made of. ``blanks`` are for the kinds of values that were there: whether each
+    is ASCII. ``proven`` are kinds of which a row came out as on the long way.
     """
 
-    blank: Blank | None
+    shape: Shape
+    steps: Mapping[str, Sequence[Step]]
     mail: Mail
-    to: tuple[int, ...]
     subject: Part | None
     text: Part | None
     html: Part | None
+    blanks: dict[tuple[bool, ...], Blank | None]
+    proven: set[tuple[bool, ...]]
 
-    def filled(self, looked: Looked, key: tuple[str, ...]) -> Outgoing | None:
+    def composed(self, looked: Looked, key: tuple[str, ...]) -> Outgoing | None:
         """The row's message; None for one that has to take the long way. Raises what is wrong with the row."""
-        if self.blank is not None and (found := self.blank.filled(looked, key)) is not None:
-            return found
         values, texts, _ = looked
         if sum(map(len, texts)) > MOST:
             return None
@@ -214,7 +265,8 @@ class Way(NamedTuple):
 
     def _recipient(self, values: tuple[Any, ...]) -> Address | None:
         """The recipient, where nothing about name and address is unusual."""
-        name, spec = "" if len(self.to) == 1 else values[self.to[0]], values[self.to[-1]]
+        to = self.shape.to
+        name, spec = "" if len(to) == 1 else values[to[0]], values[to[-1]]
         if type(name) is not str or type(spec) is not str or not name.isprintable() or not is_usual(spec):
             return None
         return Address(name, spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from operator import call
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import nodes
 
 from runner.template.compiled import Template
-from runner.template.straight import NotStraight, Straight, flat, written
+from runner.template.straight import NotStraight, Straight, flat, picker, written
 
 _BETWEEN = "\0"
 """Between one field and the next; a template whose own text holds it is not taken."""
@@ -19,6 +19,10 @@ _TAKEN = frozenset({str, int, float})
 
 Step = str | int
 """The author's text, or the number of a value."""
+
+
+Pick = Callable[[tuple[str, ...]], tuple[str, ...]]
+"""Some of a row's texts, in their order."""
 
 
 class Looked(NamedTuple):
@@ -73,3 +77,10 @@ class Together:
                     fields[-1].append(text)
         # Behind the last field stands nothing.
         return dict(zip(self._names, fields[:-1], strict=True))
+
+
+def picked(steps: Sequence[Step], first: int) -> tuple[Pick, tuple[str, ...]]:
+    """What picks ``steps`` of values and, from the place ``first`` on, their own texts; and those texts."""
+    texts = tuple([step for step in steps if isinstance(step, str)])
+    places = iter(range(first, first + len(texts)))
+    return picker([next(places) if isinstance(step, str) else step for step in steps]), texts

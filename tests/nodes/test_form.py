@@ -42,16 +42,18 @@ def prepared(folder: Path, own: Settings | None = None, **params: Any) -> Prepar
 
 
 def filled(node: PreparedSmtp, row: dict[str, Any], key: tuple[str, ...] = KEY) -> Outgoing | None:
-    """What a message with places makes of a row's values, after another row has shown it the way."""
+    """What a message with places makes of a row's values, after others have shown it the way."""
     form = node._form
     looked = None if form is None else form._together.look(scope(**row))
     if form is None or looked is None:
         return None
-    for shown in (ROW, row):
+    for shown in (ROW, row, row):
         with suppress(FlowpostError):
             form.fill(scope(**shown), CREDENTIAL, KEY, DATE)
-    way = form._ways.get(looked.outcome)
-    return None if way is None or way.blank is None else way.blank.filled(looked, key)
+    way, together = form._ways.get(looked.outcome), "\n".join(looked.texts)
+    kind = () if together.isascii() else tuple(map(str.isascii, looked.texts))
+    blank = None if way is None else way.blanks.get(kind)
+    return None if blank is None else blank.filled(looked, together, key)
 
 
 def whole(node: PreparedSmtp, row: dict[str, Any], key: tuple[str, ...] = KEY) -> Outgoing:
@@ -97,12 +99,87 @@ def test_plain_values_are_filled_in(tmp_path: Path, params: dict[str, Any]) -> N
         assert found == whole(node, row)
 
 
+LONG = "word " * 80
+LONGER = {"body": BASE["body"] + LONG, "html_body": f"{HTML}<p>{LONG}</p>\n"}
+WIDE = (
+    {},
+    {"body_format": "text", "html_body": None},
+    {"body": None},
+    {"html_body": None, "body": HTML + LONG},
+    {"to": "<<trigger.body.email>>"},
+    {"subject": "The same for all"},
+    {"subject": "x" * 60 + " and <<trigger.body.name>> <<trigger.body.note>>"},
+    {"subject": "Grüße, <<trigger.body.name>>"},
+    {"subject": "Grüße"},
+    {"body": f"{LONG}Grüße an <<trigger.body.name>>, {LONG}. <<trigger.body.note>>\n\nFrom here\n.\n"},
+    {"body": f"Hi <<trigger.body.name>>{'.' * 90} \n{LONG}\n"},
+    {"body": f"From <<trigger.body.name>>, Grüße\n{LONG}", "html_body": f"<p>Grüße\n{LONG}{LONG}"},
+    {"body": f"<<trigger.body.note>> begins the line\n.and a dot\nfor me: <<trigger.body.name>>\n{LONG}"},
+    {"body": f"<% if trigger.body.note == 'grün' %>der\n<% else %>ein\n<% endif %>Ende {LONG}"},
+    {"from": "Ácme <news@acme.example>", "reply_to": "r@acme.example", "priority": "high"},
+    {"body": f"{LONG}<<trigger.body.name>>", "html_body": f"{LONG}<br>{LONG} ="},
+)
+
+
+@pytest.mark.parametrize("params", WIDE)
+def test_letters_beyond_ascii_are_filled_in(tmp_path: Path, params: dict[str, Any]) -> None:
+    node = prepared(tmp_path, **LONGER | params)
+    for name, note in (
+        ("Zoë", "9"),
+        ("Ann", "grün"),
+        ("Zoë Brûlé", "grün"),
+        ("Łukasz Żółć", "x, y: z!"),
+        ("Jürgen Müller-Lüdenscheidt", "٣"),
+        ("Ümit O'Hara", "größer < \"1\" & 'x'"),
+        ("山田 花子", "10.90"),
+        ("Ann Miller", "A-1001"),
+    ):
+        row = {"name": name, "note": note, "email": f"{len(name)}.x+1@mail.example"}
+
+        found = filled(node, row)
+
+        assert found is not None
+        assert found == whole(node, row)
+
+
+def test_a_line_that_is_broken_before_a_dot_is_told(tmp_path: Path) -> None:
+    node = prepared(
+        tmp_path,
+        body_format="text",
+        html_body=None,
+        body="é" + "x" * 60 + "<<trigger.body.note>>" + "." * 30 + "\n" + LONG,
+    )
+    told = set()
+    for size in range(1, 20):
+        row = ROW | {"note": "n" * size, "name": "Zoë"}
+        found = filled(node, row)
+
+        assert found is not None
+        assert found == whole(node, row)
+        assert found.dotted is (b"\r\n." in found.data)
+        told.add(found.dotted)
+    assert told == {True, False}
+
+
+def test_a_body_is_filled_in_for_as_long_as_it_cannot_be_shorter_in_base64(tmp_path: Path) -> None:
+    node = prepared(tmp_path, body_format="text", html_body=None, body=f"<<trigger.body.note>> {LONG}\n")
+    kinds = set()
+    for size in range(1, 90):
+        row = ROW | {"note": "é" * size}
+        found = filled(node, row)
+
+        assert found in (None, whole(node, row))
+        kinds.add((found is None, b"base64" in whole(node, row).data))
+    assert kinds == {(False, False), (True, False), (True, True)}
+
+
 @pytest.mark.parametrize(
     "params",
     [
-        {"subject": "x" * 60 + " and <<trigger.body.name>> <<trigger.body.note>>"},
-        {"subject": "Grüße, <<trigger.body.name>>"},
         {"body": "Grüße, <<trigger.body.name>>"},
+        {"body": "Grüße,\r\n<<trigger.body.name>>, es gibt etwas Neues"},
+        {"body": "花子さん、<<trigger.body.name>>より、こんにちは"},
+        {"body": "\x01 and <<trigger.body.name>>"},
         {"body": "<<trigger.body.name|upper>>"},
         {"body": "<% for n in range(2) %><<trigger.body.name>><% endfor %>"},
         {"to": "<<trigger.body.email>>, <<trigger.body.name>>@x.example"},
@@ -138,7 +215,7 @@ def test_a_mode_that_looks_at_the_recipient_sees_every_one(tmp_path: Path, mode:
 @pytest.mark.parametrize(
     ("field", "text"),
     [
-        ("name", "Zoë"), ("name", "'Hara"), ("name", 'A "B" C'), ("name", "J. Smith"), ("name", "A  B"),
+        ("name", "Zoe\u0308"), ("name", "'Hara"), ("name", 'A "B" C'), ("name", "J. Smith"), ("name", "A  B"),
         ("name", " A"), ("name", "A "), ("name", ""), ("name", "a@b"), ("name", 7), ("name", None), ("name", True),
         ("name", "x" * 60), ("name", "A\nB"), ("name", "A\r\nBcc: x@y.example"), ("name", "a\0b"), ("name", "=?utf-8?q?a?="),
         ("email", "ann@example.com, bob@example.com"), ("email", "Ann <ann@example.com>"), ("email", "ann"),
@@ -146,8 +223,11 @@ def test_a_mode_that_looks_at_the_recipient_sees_every_one(tmp_path: Path, mode:
         ("email", "ann@xn--d.example"), ("email", "ann@1.2.3.4"), ("email", "a..b@example.com"), ("email", "ann@-x.example"),
         ("email", ""), ("email", 7), ("email", "a" * 70 + "@example.com"),
         ("note", "<b>"), ("note", "& b"), ("note", "a" + "&" * 250), ("note", "a=b"), ("note", "why?"), ("note", ".hidden"), ("note", "--x"),
-        ("note", "a\nb"), ("note", "grün"), ("note", "\x85"), ("note", "x" * 500), ("note", "word " * 20), ("note", "\ud800"),
-        ("note", ""), ("note", " "), ("note", False), ("note", None), ("note", ["x"]), ("note", {"a": 1}), ("note", "٣"),
+        ("note", "a\nb"), ("note", "gru\u0308n"), ("note", "\x85"), ("note", "x" * 500), ("note", "word " * 20), ("note", "\ud800"),
+        ("note", ""), ("note", " "), ("note", False), ("note", None), ("note", ["x"]), ("note", {"a": 1}),
+        ("name", "🎉"), ("note", "🎉"), ("note", "é=3"), ("note", "é?"), ("note", "é "), ("note", "ü\u2028x"), ("note", "ü\u200dx"),
+        ("name", "É\u00a0B"), ("name", "É  B"), ("name", "É, B"), ("name", "É <x@y.example>"), ("name", "É\nB"), ("note", "é" * 100),
+        ("note", "é\ud800"), ("email", "é@example.com"), ("email", "ann@花.example"),
     ],
 )  # fmt: skip
 def test_a_value_that_is_not_plain_is_the_composers(tmp_path: Path, field: str, text: object) -> None:
@@ -247,6 +327,9 @@ def assert_alike(node: PreparedSmtp, row: dict[str, Any]) -> None:
 
 NEARLY = (
     st.text(alphabet="aF.rom -_,:=@<é'\n", max_size=12)
+    | st.text(alphabet="aBF.roméßŁ花٣ -<&'", max_size=16)
+    | st.text(alphabet=st.characters(categories=["L", "N"]), min_size=1, max_size=12)
+    | st.text(alphabet="aF.rom -_,:=@<é'\n", max_size=12)
     | st.text(alphabet=st.characters(codec="ascii"), max_size=40)
     | st.text(max_size=20)
     | st.integers()
@@ -262,6 +345,7 @@ NEARLY = (
         {"to": "<<trigger.body.email>>"},
         {"body": "<<trigger.body.note>><<trigger.body.name>>\n\n<<trigger.body.name>>", "html_body": None, "body_format": "text"},
         {"body": "=_<<trigger.body.note>>\n.<<trigger.body.name>>\nF <<trigger.body.note>>", "subject": "<<trigger.body.note>>?"},
+        *({**LONGER, **params} for params in WIDE),
     ]),
 )  # fmt: skip
 def test_whatever_is_filled_in_is_what_the_composer_writes(
