@@ -57,6 +57,9 @@ class Worker:
 
     async def serve(self, channel: socket.socket) -> None:
         """Do what comes over ``channel`` until it says that this was all."""
+        # Now, while the rows are looked at, and not when the first one is to leave.
+        import runner.smtp.client  # noqa: F401
+
         loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = loop.create_future()
         self._frames = Frames(self._heard, self._alone)

@@ -209,3 +209,24 @@ def test_as_many_intents_stand_open_as_a_quick_server_takes_in_60_ms(rate: int, 
         window.landed(100.0 + number / rate / 10)
 
     assert (narrow, window.size, window.enough) == (40, each * 10, each * 5)
+
+
+def test_the_window_of_a_quick_server_is_wide_after_some_hundredths_of_a_second() -> None:
+    window = Window()
+    window.use(10, 0)
+    moment = 100.0
+    while window.size < 300:
+        moment += 1 / 6000
+        window.landed(moment)
+
+    assert moment - 100.0 < 0.08
+
+
+def test_a_few_answers_at_once_do_not_widen_the_window() -> None:
+    window = Window()
+    window.use(10, 0)
+    for second in range(5):
+        for number in range(30):
+            window.landed(100.0 + second + number / 10_000)
+
+    assert window.size == 40
