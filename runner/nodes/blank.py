@@ -14,6 +14,7 @@ from typing import NamedTuple
 from runner.mail.addrspec import is_usual
 from runner.mail.compose import boundary_seed
 from runner.mail.identity import message_id
+from runner.mail.limits import MAX_SUBJECT
 from runner.mail.mailbox import Address
 from runner.mail.mailboxes import address_header
 from runner.mail.words import text_header
@@ -98,12 +99,15 @@ class Anew(NamedTuple):
     texts: tuple[str, ...]
     more: int
 
-    def written(self, name: str, spec: str, values: tuple[str, ...]) -> list[str]:
-        """The pieces, in the order of their slots."""
+    def written(self, name: str, spec: str, values: tuple[str, ...]) -> list[str] | None:
+        """The pieces, in the order of their slots; None where the subject is too long."""
         pieces = [address_header("To", (Address(name, spec),))] if self.to else []
         values += self.texts
         if self.subject is not None:
-            pieces.append(text_header("Subject", "".join(self.subject(values)), prose=True))
+            subject = "".join(self.subject(values))
+            if len(subject) > MAX_SUBJECT:
+                return None
+            pieces.append(text_header("Subject", subject, prose=True))
         if self.lines is not None:
             pieces += quoted("".join(self.lines(values)))
         return pieces
@@ -165,6 +169,8 @@ class Blank(NamedTuple):
         if len(together.encode()) - len(together) > anew.more:
             return None
         pieces = anew.written(texts[self.to[0]], spec, (*texts, *escaped))
+        if pieces is None:
+            return None
         data = "".join(self.pick((*texts, *escaped, identity, seed, *pieces, *self.texts))).encode()
         lines, dotted = self.lines, self.dotted
         for piece in pieces:

@@ -26,7 +26,9 @@ class Place(NamedTuple):
 
 def laid_out(steps: Sequence[Step]) -> list[str | Place] | None:
     """A body as encoded lines and places for others; None for one whose own text is unusual."""
-    if any(isinstance(step, str) and ("\r" in step or "\0" in step) for step in steps):
+    own = "".join([step for step in steps if isinstance(step, str)])
+    # Half a surrogate pair is no character: the composer repairs it.
+    if "\r" in own or "\0" in own or any("\ud800" <= letter <= "\udfff" for letter in own):
         return None
     pieces: list[str | Place] = []
     groups = [(has, list(lines)) for has, lines in groupby(_lines(steps), _has_value)]

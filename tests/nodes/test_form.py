@@ -142,6 +142,26 @@ def test_letters_beyond_ascii_are_filled_in(tmp_path: Path, params: dict[str, An
         assert found == whole(node, row)
 
 
+@pytest.mark.parametrize("size", [1, 41, 42, 43, 200])
+def test_a_subject_that_is_too_long_is_refused_whoever_writes_it(tmp_path: Path, size: int) -> None:
+    node = prepared(tmp_path, **LONGER | {"subject": "<<trigger.body.note>> " + "word " * 191})
+    row = ROW | {"note": "é" + "n" * size}
+
+    assert (filled(node, row) is None) is (size > 41)
+    assert_alike(node, row)
+
+
+@pytest.mark.parametrize("size", [70, 200, 390])
+def test_a_long_name_is_filled_in_as_the_composer_writes_it(tmp_path: Path, size: int) -> None:
+    node = prepared(tmp_path, **LONGER | {"body": "Dear <<trigger.body.name>>\n" + LONG * 9})
+    row = ROW | {"name": "Zoë" + " Brule" * (size // 6)}
+
+    found = filled(node, row)
+
+    assert found in (None, whole(node, row))
+    assert_alike(node, row)
+
+
 def test_a_line_that_is_broken_before_a_dot_is_told(tmp_path: Path) -> None:
     node = prepared(
         tmp_path,
