@@ -14,6 +14,8 @@ from servers import node_sink
 from tables import align
 
 LESS, MORE = 1_000, 10_000
+TIMES = 5
+"""How often a short run is made: the one in the middle counts."""
 GOAL_MIB, GOAL_RATIO, GOAL_START = 150.0, 1.1, 2.0
 
 
@@ -29,9 +31,16 @@ def million(rows: int) -> bool:
             return Target(server.port, count, files[count], folder, folder)
 
         try:
-            found = {
-                count: run(Flowpost(options=("--dry-run",)).commands(target(count)), count)
+            runs = {
+                count: [
+                    run(Flowpost(options=("--dry-run",)).commands(target(count)), count)
+                    for _ in range(TIMES if count <= MORE else 1)
+                ]
                 for count in (10, LESS, MORE, rows)
+            }
+            found = {
+                count: sorted(several, key=lambda one: one.seconds)[len(several) // 2]
+                for count, several in runs.items()
             }
             first_word, first_mail = started(Flowpost(options=("--limit", "10")), target(rows), server)
         except Failed as failed:
