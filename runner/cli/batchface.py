@@ -65,7 +65,8 @@ class Lines:
         self.clear()
         for bad in found.bad:
             place = data if bad.line is None else f"{data}:{bad.line}"
-            told = printable(bad.error.message)
+            # An error that stands alone elsewhere says where it is, too.
+            told = printable(bad.error.message).removeprefix(f"row {bad.row} (line {bad.line}) ")
             self.line(f"{place}: row {bad.row:,}: {click.style(told, fg='red')} [{bad.error.code}]")
             if bad.error.hint:
                 self.line(f"  hint: {printable(bad.error.hint)}")

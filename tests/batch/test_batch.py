@@ -145,7 +145,7 @@ def test_a_ragged_row_is_a_bad_row(ready: Workspace, server: ScriptedServer) -> 
     ready.write("contacts.csv", "email,name\na@example.net,Ann\nb@example.net,Bob,extra\n")
     answer = ready.call(*ONCE)
     assert answer.code == 1
-    assert "contacts.csv:3: row 2" in answer.err
+    assert "contacts.csv:3: row 2: has 3 fields, the header has 2 [EUSAGE]" in answer.err
     assert not server.received
 
 
