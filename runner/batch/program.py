@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from runner.batch.second import Second
     from runner.rows import Row, RowFile
 
-PAYS_FROM, PAYS_FROM_ROW = 128 * 1024, 2000
-"""Octets of data, and rows, from which on the start of a second process is repaid."""
+PAYS_FROM, PAYS_FROM_ROW = 512 * 1024, 7500
+"""Octets of data, and rows, from which on a second process is repaid: its start, and a third more CPU a row."""
 
 
 @dataclass

@@ -6,6 +6,7 @@ import asyncio
 import os
 import pickle
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,24 @@ def connections(process: int) -> int:
         for line in Path(f"/proc/net/{name}").read_text().splitlines()
     ]
     return sum(fields[3] == "01" and fields[9] in inodes for fields in table)
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or len(os.sched_getaffinity(0)) < 2, reason="one processor"
+)
+@pytest.mark.parametrize(("octets", "processes"), [(500, 1), (2000, 2)])
+def test_data_of_half_a_megabyte_has_a_second_process(
+    workspace: Workspace, octets: int, processes: int
+) -> None:
+    with smtp_server(script={"DATA_END": "hang"}) as server:
+        prepare(workspace, server, max_connections=1)
+        write_csv(workspace.root / "contacts.csv", [row | {"note": "x" * octets} for row in rows(300)])
+        running = Running(workspace, *NEWS)
+        until(lambda: server.received, 30, running.err)
+        found = children(running.process.pid)
+        running.kill()
+
+    assert len(found) == processes - 1
 
 
 def test_bad_rows_are_named_in_their_order_whoever_looked_at_them(workspace: Workspace) -> None:
