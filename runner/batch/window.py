@@ -15,6 +15,7 @@ _AHEAD = 0.06
 _EVERY = 0.1
 """Seconds between two looks at how quick the server is; fewer where a whole window has landed sooner."""
 _SOONEST = 0.01
+"""Seconds between two looks at least: answers that come at once say nothing of how quick the server is."""
 
 
 class Window:

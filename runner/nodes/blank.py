@@ -8,7 +8,7 @@ written anew, and its lines of a quoted-printable body (``runner.nodes.quoted``)
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from runner.mail.addrspec import is_usual
@@ -57,6 +57,11 @@ class Field(NamedTuple):
     steps: list[Step]
     escaped: bool = False
 
+    @property
+    def values(self) -> list[int]:
+        """The value in each of its places."""
+        return [step for step in self.steps if isinstance(step, int)]
+
     def numbered(self, count: int) -> list[Step]:
         """The steps with values taken from ``count`` texts and then the same escaped."""
         return [step + count if self.escaped and isinstance(step, int) else step for step in self.steps]
@@ -82,8 +87,7 @@ class Shape(NamedTuple):
 
     def placed(self) -> list[int]:
         """The value in each place of a message, in no order."""
-        fields = [step for field in self.fields.values() for step in field.steps if isinstance(step, int)]
-        return [*self.to, *fields]
+        return [*self.to, *[number for field in self.fields.values() for number in field.values]]
 
 
 class Anew(NamedTuple):
@@ -161,14 +165,11 @@ class Blank(NamedTuple):
         seed = boundary_seed(identity)
         if seed in together:
             return None
-        if anew is None:
-            data = "".join(self.pick((*texts, *escaped, identity, seed, *self.texts))).encode()
-            if data.count(b"\n") != self.lines:
+        pieces: Sequence[str] | None = ()
+        if anew is not None:
+            if len(together.encode()) - len(together) > anew.more:
                 return None
-            return Outgoing(Envelope(self.sender, (spec,)), data, self.dotted, identity)
-        if len(together.encode()) - len(together) > anew.more:
-            return None
-        pieces = anew.written(texts[self.to[0]], spec, (*texts, *escaped))
+            pieces = anew.written(texts[self.to[0]], spec, (*texts, *escaped))
         if pieces is None:
             return None
         data = "".join(self.pick((*texts, *escaped, identity, seed, *pieces, *self.texts))).encode()

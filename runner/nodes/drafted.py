@@ -16,9 +16,9 @@ from runner.template.together import Step, picked
 
 _LARGE = 500_000
 """Octets; every limit of a message or field is further away."""
-MARK = r"qx[0-9]{3}x[qh]|qy[0-9]{3}yq@qy\.example"
+_MARK = r"qx[0-9]{3}x[qh]|qy[0-9]{3}yq@qy\.example"
 """What ``Shape.mark`` makes of values in ASCII."""
-SLOT = 0xE000
+_SLOT = 0xE000
 """The first of the characters that stand for what a row writes anew; a written message holds none of them."""
 _SLOTS = "[\ue000-\uf8ff]"
 
@@ -42,15 +42,15 @@ def make_blank(mail: Mail, composed: Composed, shape: Shape) -> Blank | None:
     if draft.failed or text.count("Content-Transfer-Encoding:") != plain + draft.encoded:
         return None
     pieces: list[Step] = []
-    for piece in re.split(rf"({MARK}|{re.escape(mail.message_id)}|{seed}|{_SLOTS})", text):
+    for piece in re.split(rf"({_MARK}|{re.escape(mail.message_id)}|{seed}|{_SLOTS})", text):
         if piece == mail.message_id:
             pieces.append(2 * size)
         elif piece == seed:
             pieces.append(2 * size + 1)
-        elif re.fullmatch(MARK, piece):
+        elif re.fullmatch(_MARK, piece):
             pieces.append(int(piece[2:5]) + size * piece.endswith("h"))
         elif re.fullmatch(_SLOTS, piece):
-            pieces.append(2 * size + 2 + ord(piece) - SLOT)
+            pieces.append(2 * size + 2 + ord(piece) - _SLOT)
         elif piece:
             pieces.append(piece)
     found = [piece for piece in pieces if isinstance(piece, int) and piece < 2 * size]
@@ -71,7 +71,7 @@ def make_blank(mail: Mail, composed: Composed, shape: Shape) -> Blank | None:
         domain=mail.sender.domain,
         to=shape.to,
         subject=subject,
-        subject_room=LINE - len("Subject: ") - len(re.sub(MARK, "", mail.subject)) if subject else 0,
+        subject_room=LINE - len("Subject: ") - len(re.sub(_MARK, "", mail.subject)) if subject else 0,
         room=room,
         lines=len(lines) - 1,
         dotted="\r\n." in text,
@@ -110,11 +110,11 @@ class _Draft:
             to = self._slot()
         elif to != f"To: {name}\r\n":
             self.failed = True
-        steps = shape.fields["subject"].steps if "subject" in shape.fields else []
-        values = _values(steps)
+        field = shape.fields.get("subject", Field([]))
+        values = field.values
         if values and subject != f"Subject: {mail.subject}\r\n":
             # Folded or encoded, it would be cut elsewhere for other values.
-            self._subject = steps
+            self._subject = field.steps
             self.moved += values
             subject, values = self._slot(), []
         self.text = self.text.replace(written, f"\r\n{to}{subject}")
@@ -126,7 +126,7 @@ class _Draft:
         if found.encoding == "7bit":
             return
         self.encoded += 1
-        values = [] if field is None else _values(field.steps)
+        values = [] if field is None else field.values
         if field is None or not values:
             return
         written, pieces = found.data.decode(), laid_out(field.steps)
@@ -163,22 +163,18 @@ class _Draft:
 
     def _slot(self) -> str:
         self.slots += 1
-        return chr(SLOT + self.slots - 1)
-
-
-def _values(steps: Sequence[Step]) -> list[int]:
-    return [step for step in steps if isinstance(step, int)]
+        return chr(_SLOT + self.slots - 1)
 
 
 def _reach(lines: Sequence[str]) -> tuple[int, set[int]] | None:
     """How long the values may be together, and which begin a line; None where a line could come to begin "From "."""
     room, at_start = MOST, set()
     for line in lines:
-        marks = [int(found[2:5]) for found in re.findall(MARK, line)]
+        marks = [int(found[2:5]) for found in re.findall(_MARK, line)]
         if not marks:
             continue
         room = min(room, (LONGEST_LINE - len(line)) // len(marks))
-        before = re.split(MARK, line, maxsplit=1)[0]
+        before = re.split(_MARK, line, maxsplit=1)[0]
         if not before:
             at_start.add(marks[0])
         elif "From ".startswith(before):

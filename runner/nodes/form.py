@@ -83,13 +83,12 @@ class Form:
             self._ways.clear()
             self._blanks = 0
             self._for = (credential, date)
-        message = (scope, credential, key, date)
         way = self._ways.get(looked.outcome)
         if way is None:
             if looked.outcome in self._ways or len(self._ways) >= _MOST_KEPT:
                 return None
             way = self._ways[looked.outcome] = self._way(looked.outcome, credential, date)
-            return None if way is None else self._first(way, looked, message)
+            return None if way is None else self._first(way, looked, (scope, credential, key, date))
         together = "\n".join(looked.texts)
         kind = _ASCII if together.isascii() else tuple(map(str.isascii, looked.texts))
         blank = way.blanks.get(kind)
@@ -99,7 +98,8 @@ class Form:
         if found is None:
             return way.composed(looked, key)
         if kind not in way.proven:
-            whole = self._whole(*message)
+            # As the first row of the way itself.
+            whole = self._whole(scope, credential, key, date)
             if found != whole:
                 way.blanks[kind] = None
                 return whole
@@ -107,7 +107,7 @@ class Form:
         return found
 
     def _first(self, way: Way, looked: Looked, message: Message) -> Outgoing | None:
-        """The first row of a way, and of a kind, is written both ways: what differs there would differ in every row."""
+        """The first row of a way is written both ways: what differs there would differ in every row."""
         found = way.composed(looked, message[2])
         if found is None:
             return None

@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 def laid_out(steps: Sequence[Step]) -> list[str | Place] | None:
     """A body as encoded lines and places for others; None for one whose own text is unusual."""
-    own = "".join([step for step in steps if isinstance(step, str)])
+    own = _own(steps)
     # Half a surrogate pair is no character: the composer repairs it.
     if "\r" in own or "\0" in own or any("\ud800" <= letter <= "\udfff" for letter in own):
         return None
@@ -50,7 +50,7 @@ def most_more(steps: Sequence[Step], wide: Iterable[int]) -> int:
 
     ``wide`` are the values that may be not ASCII.
     """
-    own = octets("".join([step for step in steps if isinstance(step, str)]))
+    own = octets(_own(steps))
     often = max([steps.count(number) for number in wide], default=0)
     high = high_octets(own)
     if is_mostly_high(high, len(own)):
@@ -70,6 +70,10 @@ def between(places: Iterable[Sequence[Step]]) -> list[Step]:
     for place in places:
         steps += ([_HOLE] if steps else []) + list(place)
     return steps
+
+
+def _own(steps: Sequence[Step]) -> str:
+    return "".join([step for step in steps if isinstance(step, str)])
 
 
 def _has_value(line: list[Step]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from itertools import pairwise
 
@@ -11,24 +10,13 @@ import pytest
 from databases import BOTH
 from test_grant import fullest
 from test_ledger_database import database as database
+from test_ledger_database import leave
 
 from runner.credential import Rate
 from runner.ledger.budgets import Budgets
 from runner.ledger.database import Database
 from runner.ledger.line import Line
 from runner.ledger.postponed import Postponed
-
-
-async def pass_through(
-    budgets: Budgets, key: str, rates: tuple[Rate, ...], *, patience: float = math.inf
-) -> float:
-    """A message whose answer comes at once: its moment."""
-    turn = await budgets.claim_passage(key, rates, patience=patience)
-    assert turn is not None
-    await turn.begin()
-    moment = time.monotonic()
-    turn.over()
-    return moment
 
 
 @BOTH
@@ -38,7 +26,7 @@ async def test_a_rate_that_is_no_credentials_is_shared_by_its_key(database: Data
 
     async def worker(budgets: Budgets) -> None:
         for _ in range(6):
-            moments.append(await pass_through(budgets, "batch-1", (Rate(10, 1.0),)))
+            moments.append(await leave(budgets.claim_passage("batch-1", (Rate(10, 1.0),))))
 
     await asyncio.gather(*(worker(budgets) for budgets in both for _ in range(2)))
     for budgets in both:
@@ -52,12 +40,12 @@ async def test_a_rate_that_is_no_credentials_is_shared_by_its_key(database: Data
 async def test_a_passage_is_waited_for_unless_the_caller_is_impatient(database: Database) -> None:
     budgets = Budgets(database)
     rates = (Rate(1, 2.0),)
-    await pass_through(budgets, "k", rates)
+    await leave(budgets.claim_passage("k", rates))
     with pytest.raises(Postponed):
-        await pass_through(budgets, "k", rates, patience=0.1)
+        await leave(budgets.claim_passage("k", rates, patience=0.1))
     begun = time.monotonic()
-    await pass_through(budgets, "k", rates)
-    await pass_through(budgets, "another", rates)
+    await leave(budgets.claim_passage("k", rates))
+    await leave(budgets.claim_passage("another", rates))
     await budgets.close()
 
     assert 1.0 < time.monotonic() - begun < 15.0
@@ -98,10 +86,10 @@ async def test_a_turn_that_nobody_keeps_is_over(database: Database) -> None:
 async def test_a_caller_who_goes_away_leaves_the_turn_to_the_next(database: Database) -> None:
     budgets = Budgets(database)
     rates = (Rate(1, 2.0),)
-    await pass_through(budgets, "k", rates)
-    gone = asyncio.create_task(pass_through(budgets, "k", rates))
+    await leave(budgets.claim_passage("k", rates))
+    gone = asyncio.create_task(leave(budgets.claim_passage("k", rates)))
     begun = time.monotonic()
-    next_ = asyncio.create_task(pass_through(budgets, "k", rates))
+    next_ = asyncio.create_task(leave(budgets.claim_passage("k", rates)))
     await asyncio.sleep(0.1)
     gone.cancel()
     await next_
@@ -123,7 +111,7 @@ async def test_a_process_that_is_gone_gives_its_turns_back(
         line._task.cancel()
         monkeypatch.setattr(line, "_go_on", lambda: None)
     begun = time.monotonic()
-    await pass_through(living, "k", rates)
+    await leave(living.claim_passage("k", rates))
     took = time.monotonic() - begun
     await living.close()
 

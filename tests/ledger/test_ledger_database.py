@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from runner.errors import (
 from runner.ledger.budgets import Budgets
 from runner.ledger.database import Database, execute, first, rows
 from runner.ledger.deliveries import Deliveries, LedgerSender
+from runner.ledger.line import Turn
 from runner.ledger.postponed import Postponed
 from runner.ledger.writer import Writer
 from runner.model import Envelope, Outcome, Rejection
@@ -256,9 +257,9 @@ async def test_one_bad_write_in_a_group_fails_alone(database: Database, writer: 
     assert [type(result).__name__ for result in results] == ["int", "FlowpostError", "int"]
 
 
-async def send(budgets: Budgets, credential: SmtpCredential) -> float:
-    """A message whose answer comes at once: its moment."""
-    turn = await budgets.claim(credential)
+async def leave(claimed: Awaitable[Turn | None]) -> float:
+    """A message that claims a turn, and whose answer comes at once: its moment."""
+    turn = await claimed
     assert turn is not None
     await turn.begin()
     moment = time.monotonic()
@@ -275,7 +276,7 @@ async def test_a_pace_is_shared_and_kept_by_two_processes(database: Database) ->
 
     async def worker(budgets: Budgets) -> None:
         while time.monotonic() < ends:
-            sent.append(await send(budgets, credential(rate)))
+            sent.append(await leave(budgets.claim(credential(rate))))
 
     both = [Budgets(database), Budgets(database)]
     await asyncio.gather(*(worker(budgets) for budgets in both for _ in range(20)))
@@ -292,9 +293,9 @@ async def test_a_pace_is_shared_and_kept_by_two_processes(database: Database) ->
 async def test_a_quota_that_is_used_up_postpones(database: Database) -> None:
     budgets = Budgets(database)
     for _ in range(3):
-        await send(budgets, credential(Rate(3, 3600.0)))
+        await leave(budgets.claim(credential(Rate(3, 3600.0))))
     with pytest.raises(Postponed) as later:
-        await send(budgets, credential(Rate(3, 3600.0)))
+        await leave(budgets.claim(credential(Rate(3, 3600.0))))
 
     assert 3500 < later.value.seconds < 3700
     assert budgets.remaining() == {"ops": 0}
@@ -303,16 +304,16 @@ async def test_a_quota_that_is_used_up_postpones(database: Database) -> None:
 @BOTH
 async def test_a_run_that_may_not_wait_hears_erate(database: Database) -> None:
     budgets = Budgets(database, may_wait=False)
-    await send(budgets, credential(Rate(1, 3600.0)))
+    await leave(budgets.claim(credential(Rate(1, 3600.0))))
     with pytest.raises(RateError, match='"ops" is used up'):
-        await send(budgets, credential(Rate(1, 3600.0)))
+        await leave(budgets.claim(credential(Rate(1, 3600.0))))
 
 
 @BOTH
 async def test_those_who_are_postponed_come_back_one_after_the_other(database: Database) -> None:
     budgets = Budgets(database)
     slow = credential(Rate(1, 1.0))
-    results = await asyncio.gather(*(send(budgets, slow) for _ in range(20)), return_exceptions=True)
+    results = await asyncio.gather(*(leave(budgets.claim(slow)) for _ in range(20)), return_exceptions=True)
     seconds = [result.seconds for result in results if isinstance(result, Postponed)]
 
     assert len(seconds) >= 12

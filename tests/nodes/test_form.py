@@ -91,12 +91,7 @@ def test_plain_values_are_filled_in(tmp_path: Path, params: dict[str, Any]) -> N
         ("A-B_c", "10.90"),
         ("O'Hara & Sons", "a<b>\"c\" & 'd'"),
     ):
-        row = {"name": name, "note": note, "email": f"{name[0]}.x+1@mail.example"}
-
-        found = filled(node, row)
-
-        assert found is not None
-        assert found == whole(node, row)
+        assert_filled(node, {"name": name, "note": note, "email": f"{name[0]}.x+1@mail.example"})
 
 
 LONG = "word " * 80
@@ -134,12 +129,7 @@ def test_letters_beyond_ascii_are_filled_in(tmp_path: Path, params: dict[str, An
         ("山田 花子", "10.90"),
         ("Ann Miller", "A-1001"),
     ):
-        row = {"name": name, "note": note, "email": f"{len(name)}.x+1@mail.example"}
-
-        found = filled(node, row)
-
-        assert found is not None
-        assert found == whole(node, row)
+        assert_filled(node, {"name": name, "note": note, "email": f"{len(name)}.x+1@mail.example"})
 
 
 @pytest.mark.parametrize("size", [1, 41, 42, 43, 200])
@@ -171,11 +161,8 @@ def test_a_line_that_is_broken_before_a_dot_is_told(tmp_path: Path) -> None:
     )
     told = set()
     for size in range(1, 20):
-        row = ROW | {"note": "n" * size, "name": "Zoë"}
-        found = filled(node, row)
+        found = assert_filled(node, ROW | {"note": "n" * size, "name": "Zoë"})
 
-        assert found is not None
-        assert found == whole(node, row)
         assert found.dotted is (b"\r\n." in found.data)
         told.add(found.dotted)
     assert told == {True, False}
@@ -330,6 +317,14 @@ def test_a_first_row_that_comes_out_otherwise_ends_the_short_way(
 
     assert first.data == b"other"
     assert form.fill(scope(**ROW), CREDENTIAL, KEY, DATE) is None
+
+
+def assert_filled(node: PreparedSmtp, row: dict[str, Any]) -> Outgoing:
+    found = filled(node, row)
+
+    assert found is not None
+    assert found == whole(node, row)
+    return found
 
 
 def assert_alike(node: PreparedSmtp, row: dict[str, Any]) -> None:
