@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from runner.credential import SmtpCredential
 from runner.errors import FlowpostError
 from runner.model import Envelope, Outcome
-from runner.nodes.blank import Outgoing
+from runner.nodes.blank import Draft
 from runner.smtp.pool import Sender
 from runner.smtp.transaction import Letter
 
@@ -32,12 +32,7 @@ KEPT = 48 * 2**20
 """Octets of messages that a process keeps for the sending, so that a small batch is written once."""
 
 
-def room_of(filled: Outgoing) -> int:
-    """How much of ``KEPT`` a message takes."""
-    return len(filled.data) + 1024
-
-
-Written = Outgoing | Elsewhere
+Written = Draft | Elsewhere
 Entry = Written | FlowpostError | bool | None
 """What a row came to whose message was to be written: the message, what is wrong with the row, None for a row without
 a message, True for a message that is good and was not kept.
@@ -71,7 +66,7 @@ class Here:
         self, credential: SmtpCredential, number: int, envelope: Envelope, written: Written
     ) -> asyncio.Future[Outcome]:
         """See ``Carriage``."""
-        assert isinstance(written, Outgoing)
+        assert not isinstance(written, Elsewhere)
         return self._sender.submit(credential, Letter.seal(envelope, written.data, dotted=written.dotted))
 
     def abandon(self, flying: Iterable[asyncio.Future[Outcome]]) -> None:

@@ -12,7 +12,7 @@ from runner.engine.scope import base_scope, with_body
 from runner.errors import FlowpostError, UsageError
 from runner.model import Event, Flow, Retry, Settings
 from runner.nodes import node_type
-from runner.nodes.blank import Outgoing
+from runner.nodes.blank import Draft
 from runner.nodes.prepared import PreparedSmtp
 from runner.rows import RowFile, coercer
 from runner.schema import unaudited_checker
@@ -97,7 +97,7 @@ class Letters:
         """How often a row is tried that failed for now."""
         return self.node.retry or node_type(self.node.type).RETRY
 
-    def fill(self, number: int, body: Mapping[str, Any], credential: SmtpCredential) -> Outgoing | None:
+    def fill(self, number: int, body: Mapping[str, Any], credential: SmtpCredential) -> Draft | None:
         """The row's message; None when the node's ``when`` says no. Raises the node's own errors."""
         run_id = row_id(self._batch_id, number)
         scope = with_body(self._blank, body, run_id)

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runner.batch.carriage import KEPT, Entry, Written, room_of
+from runner.batch.carriage import KEPT, Elsewhere, Entry, Written
 from runner.batch.keys import Keys
 from runner.batch.letters import EVENT, Bodies, Letters, row_id
 from runner.batch.stop import Stop
@@ -19,7 +19,6 @@ from runner.credential import SmtpCredential
 from runner.errors import FlowpostError, SecretError, UsageError
 from runner.model import Event, Flow
 from runner.nodes.base import Context
-from runner.nodes.blank import Outgoing
 
 if TYPE_CHECKING:
     from runner.batch.second import Second
@@ -88,12 +87,13 @@ class Found:
             self.skipped += 1
             return
         self.count(credential)
-        if isinstance(written, Outgoing):
+        if isinstance(written, bool):
+            return
+        if not isinstance(written, Elsewhere):
             if self.room <= 0:
                 return
-            self.room -= room_of(written)
-        if not isinstance(written, bool):
-            self.kept[row] = written
+            self.room -= written.room
+        self.kept[row] = written
 
     def count(self, credential: str) -> None:
         """One more message."""
@@ -202,7 +202,7 @@ class Preflight:
                 self._tell(row, entry, ())
                 continue
             found.one(row.number, entry, credential)
-            self._tell(row, None, (entry.message_id,) if isinstance(entry, Outgoing) else ())
+            self._tell(row, None, () if entry is None or isinstance(entry, bool) else (entry.message_id,))
 
     def _tell(self, row: Row, error: FlowpostError | None, ids: tuple[str, ...]) -> None:
         if self.done is not None:

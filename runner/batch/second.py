@@ -19,7 +19,6 @@ from runner.credential import SmtpCredential
 from runner.errors import DeliveryUnknown, Unavailable
 from runner.loops import loop_factory
 from runner.model import Envelope, Outcome
-from runner.nodes.blank import Outgoing
 
 AHEAD = 2
 """Stretches of rows that the second process has to fill at a time, so that it never waits for the first."""
@@ -103,11 +102,11 @@ class Second:
         if not self._leaving:
             asyncio.get_running_loop().call_soon(self._hand_over)
         # As plain tuples, which are pickled in half the time.
-        if isinstance(written, Outgoing):
-            self._leaving.append((number, tuple(envelope), written.data, written.dotted))
-        else:
+        if isinstance(written, Elsewhere):
             own = None if envelope == written.envelope else tuple(envelope)
             self._leaving.append((number, own, None, False))
+        else:
+            self._leaving.append((number, tuple(envelope), written.data, written.dotted))
         return errand
 
     def abandon(self, flying: Iterable[asyncio.Future[Outcome]]) -> None:

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runner.batch.carriage import KEPT, room_of
+from runner.batch.carriage import KEPT
 from runner.batch.courier import REFRESH
 from runner.batch.frames import Frames
 from runner.batch.letters import Bodies, Letters
 from runner.credential import SmtpCredential
 from runner.errors import FlowpostError
 from runner.model import Envelope, Outcome
-from runner.nodes.blank import Outgoing
+from runner.nodes.blank import Draft
 from runner.smtp.pool import Sender
 from runner.smtp.transaction import Letter
 
@@ -50,7 +50,7 @@ class Worker:
     look_up: Callable[[], Awaitable[SmtpCredential]]
 
     def __post_init__(self) -> None:
-        self._kept: dict[int, Outgoing] = {}
+        self._kept: dict[int, Draft] = {}
         self._room = KEPT
         self._jobs: dict[int, asyncio.Future[Outcome]] = {}
         self._ended: list[tuple[int, Ended]] = []
@@ -118,7 +118,7 @@ class Worker:
             return None
         if self._room <= 0:
             return True
-        self._room -= room_of(filled)
+        self._room -= filled.room
         self._kept[row.number] = filled
         envelope = filled.envelope
         return envelope.sender, envelope.recipients, envelope.smtputf8, filled.message_id
@@ -127,7 +127,7 @@ class Worker:
 
     def _send(self, number: int, fields: tuple[Any, ...] | None, data: bytes | None, *, dotted: bool) -> None:
         if (kept := self._kept.pop(number, None)) is not None:
-            self._room += room_of(kept)
+            self._room += kept.room
         if data is None:
             assert kept is not None
             data, dotted, fields = kept.data, kept.dotted, fields or kept.envelope

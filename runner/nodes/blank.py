@@ -25,6 +25,8 @@ from runner.template.together import Looked, Pick, Step
 
 MOST = 400
 """Characters of a row's values; longer ones are for the composer."""
+_LOOSE = 6 * MOST
+"""Octets of a message that is not joined, about."""
 _TO_ROOM = 76 - len("To: ") - 4
 """Characters of name and address for which the header is not folded."""
 
@@ -49,6 +51,45 @@ class Outgoing(NamedTuple):
     data: bytes
     dotted: bool
     message_id: str
+
+    @property
+    def room(self) -> int:
+        """Octets that it takes while it is kept."""
+        return len(self.data) + 1024
+
+    @property
+    def whole(self) -> Outgoing:
+        """Itself."""
+        return self
+
+
+class Loose(NamedTuple):
+    """As ``Outgoing``, and not joined yet: to keep it takes a tenth of the room."""
+
+    envelope: Envelope
+    blank: Blank
+    texts: tuple[str, ...]
+    dotted: bool
+    message_id: str
+
+    @property
+    def data(self) -> bytes:
+        """The octets."""
+        return self.blank.joined(self.texts)
+
+    @property
+    def room(self) -> int:
+        """See ``Outgoing``."""
+        return _LOOSE
+
+    @property
+    def whole(self) -> Outgoing:
+        """What leaves."""
+        return Outgoing(self.envelope, self.data, self.dotted, self.message_id)
+
+
+Draft = Outgoing | Loose
+"""A message that may leave."""
 
 
 class Field(NamedTuple):
@@ -134,11 +175,10 @@ class Blank(NamedTuple):
     subject: tuple[int, ...]
     subject_room: int
     room: int
-    lines: int
     dotted: bool
     anew: Anew | None
 
-    def filled(self, looked: Looked, together: str, key: tuple[str, ...]) -> Outgoing | None:
+    def filled(self, looked: Looked, together: str, key: tuple[str, ...]) -> Loose | None:
         """The row's message; None when one of its values is not plain. ``together`` are its texts, a line each."""
         values, texts, _ = looked
         if len(together) > self.room or self.plain.fullmatch(together) is None:
@@ -172,15 +212,16 @@ class Blank(NamedTuple):
             pieces = anew.written(texts[self.to[0]], spec, (*texts, *escaped))
         if pieces is None:
             return None
-        data = "".join(self.pick((*texts, *escaped, identity, seed, *pieces, *self.texts))).encode()
-        lines, dotted = self.lines, self.dotted
+        dotted = self.dotted
         for piece in pieces:
-            lines += piece.count("\n")
             # Where a long line is broken, the next one may begin with a dot.
             dotted |= piece.startswith(".") or piece.find("\r\n.") >= 0
-        if data.count(b"\n") != lines:
-            return None
-        return Outgoing(Envelope(self.sender, (spec,)), data, dotted, identity)
+        texts = (*texts, *escaped, identity, seed, *pieces)
+        return Loose(Envelope(self.sender, (spec,)), self, texts, dotted, identity)
+
+    def joined(self, texts: tuple[str, ...]) -> bytes:
+        """The octets of a message of these texts."""
+        return "".join(self.pick((*texts, *self.texts))).encode()
 
 
 def plain_values(shape: Shape, at_start: Collection[int]) -> re.Pattern[str]:

@@ -73,7 +73,6 @@ def make_blank(mail: Mail, composed: Composed, shape: Shape) -> Blank | None:
         subject=subject,
         subject_room=LINE - len("Subject: ") - len(re.sub(_MARK, "", mail.subject)) if subject else 0,
         room=room,
-        lines=len(lines) - 1,
         dotted="\r\n." in text,
         anew=draft.anew(),
     )

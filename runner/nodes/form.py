@@ -23,7 +23,7 @@ from runner.mail.message import Mail
 from runner.mail.parts import attachment
 from runner.mail.recurring import Recurring
 from runner.model import Fixed, Given
-from runner.nodes.blank import MOST, Blank, Field, Outgoing, Shape
+from runner.nodes.blank import MOST, Blank, Draft, Field, Outgoing, Shape
 from runner.nodes.drafted import make_blank
 from runner.template.kinds import Kind
 from runner.template.output import MARKUP, html_out
@@ -70,7 +70,7 @@ class Form:
 
     def fill(
         self, scope: Mapping[str, object], credential: SmtpCredential, key: tuple[str, ...], date: datetime
-    ) -> Outgoing | None:
+    ) -> Draft | None:
         """The message, octet for octet what the long way gives; None for a row that has to take it.
 
         Raises what is wrong with the row.
@@ -100,7 +100,7 @@ class Form:
         if kind not in way.proven:
             # As the first row of the way itself.
             whole = self._whole(scope, credential, key, date)
-            if found != whole:
+            if found.whole != whole:
                 way.blanks[kind] = None
                 return whole
             way.proven.add(kind)

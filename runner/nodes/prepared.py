@@ -29,7 +29,7 @@ from runner.mail.recurring import Recurring
 from runner.mail.sources import Source
 from runner.model import Attachment, Envelope, Node, Settings
 from runner.nodes.base import is_literal, is_template, render
-from runner.nodes.blank import Outgoing
+from runner.nodes.blank import Draft, Outgoing
 from runner.nodes.form import Form
 from runner.nodes.smtp import sender_of
 from runner.template import Template
@@ -155,7 +155,7 @@ class PreparedSmtp:
 
     def outgoing(
         self, scope: Mapping[str, object], credential: SmtpCredential, key: tuple[str, ...], date: datetime
-    ) -> Outgoing:
+    ) -> Draft:
         """What leaves of the message that ``fill`` gives, for less where the values are plain."""
         form = self._form
         if form is not None and (found := form.fill(scope, credential, key, date)) is not None:

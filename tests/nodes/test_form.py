@@ -53,7 +53,8 @@ def filled(node: PreparedSmtp, row: dict[str, Any], key: tuple[str, ...] = KEY) 
     way, together = form._ways.get(looked.outcome), "\n".join(looked.texts)
     kind = () if together.isascii() else tuple(map(str.isascii, looked.texts))
     blank = None if way is None else way.blanks.get(kind)
-    return None if blank is None else blank.filled(looked, together, key)
+    found = None if blank is None else blank.filled(looked, together, key)
+    return None if found is None else found.whole
 
 
 def whole(node: PreparedSmtp, row: dict[str, Any], key: tuple[str, ...] = KEY) -> Outgoing:
@@ -298,7 +299,7 @@ def test_another_credential_or_moment_is_another_message(tmp_path: Path) -> None
         (CREDENTIAL, DATE),
     ):
         for _ in range(2):
-            found = node.outgoing(scope(**ROW), credential, KEY, date)
+            found = node.outgoing(scope(**ROW), credential, KEY, date).whole
 
             assert found == node.fill(scope(**ROW), credential, KEY, date).outgoing
             assert f" {date.year} ".encode() in found.data
@@ -337,7 +338,7 @@ def assert_alike(node: PreparedSmtp, row: dict[str, Any]) -> None:
                 node.outgoing(scope(**row), CREDENTIAL, KEY, DATE)
             assert told(caught.value) == told(error)
         else:
-            assert node.outgoing(scope(**row), CREDENTIAL, KEY, DATE) == expected
+            assert node.outgoing(scope(**row), CREDENTIAL, KEY, DATE).whole == expected
 
 
 NEARLY = (

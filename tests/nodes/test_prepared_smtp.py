@@ -189,7 +189,7 @@ def compare(
         assert (found.node, found.credential) == (expected.node, expected.credential)
         assert found.message_id.encode() in found.data
         assert found.dotted is (b"\r\n." in found.data)
-        assert prepared.outgoing(names, credential, KEY, DATE) == found.outgoing
+        assert prepared.outgoing(names, credential, KEY, DATE).whole == found.outgoing
         messages += 1
     return messages
 
