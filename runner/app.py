@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runner.credential import HttpCredential, SmtpCredential
 from runner.errors import UsageError
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from runner.serve.service import Service
 
 
-@dataclass(frozen=True, slots=True)
-class App:
+class App(NamedTuple):
     """One workspace, opened: its root, its settings, and the environment it was opened with."""
 
     root: Path
@@ -191,8 +190,7 @@ class App:
         return UsageError(f'there is no flow "{name}" in {self.root / self.settings.flows}', hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredCredentials:
+class StoredCredentials(NamedTuple):
     """Credentials from the workspace's encrypted files, decrypted at the moment of use."""
 
     store: CredentialStore

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NoReturn, SupportsIndex
+from typing import NamedTuple, NoReturn, SupportsIndex
 
 
 class Secret:
@@ -58,16 +58,14 @@ class Encryption(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordAuth:
+class PasswordAuth(NamedTuple):
     """Login with a user name and a password."""
 
     username: str
     password: Secret
 
 
-@dataclass(frozen=True, slots=True)
-class OAuth2Auth:
+class OAuth2Auth(NamedTuple):
     """Login with XOAUTH2; the access token is fetched at the moment of sending."""
 
     username: str
@@ -88,8 +86,7 @@ class Rate:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dkim:
+class Dkim(NamedTuple):
     """How messages are signed; ``private_key`` is PEM."""
 
     domain: str
@@ -98,8 +95,7 @@ class Dkim:
     private_key: Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SmtpCredential:
+class SmtpCredential(NamedTuple):
     """An SMTP server and how to log in to it.
 
     ``workspace`` and ``fingerprint`` (a keyed hash of the whole secret content) separate pooled connections:
@@ -132,8 +128,7 @@ class SmtpCredential:
     dkim: Dkim | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpCredential:
+class HttpCredential(NamedTuple):
     """What an http node adds to a request: one header, already in its final form."""
 
     workspace: str
@@ -142,8 +137,7 @@ class HttpCredential:
     value: Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookCredential:
+class WebhookCredential(NamedTuple):
     """What a caller of a webhook must prove: ``kind`` is ``token`` (bearer) or ``signature`` (Standard Webhooks).
 
     A signature's ``secret`` is the text as written, ``whsec_`` and base64.
@@ -155,8 +149,7 @@ class WebhookCredential:
     secret: Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImapCredential:
+class ImapCredential(NamedTuple):
     """A mailbox that bounces come back to; fields as in ``SmtpCredential``."""
 
     workspace: str

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from runner.diagnostic import Position
@@ -200,8 +201,7 @@ class Outcome(NamedTuple):
     response: str
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(NamedTuple):
     """A file to send: its octets are at hand. ``cid`` makes it an inline part of the HTML body."""
 
     filename: str
@@ -218,8 +218,7 @@ class Delivery(NamedTuple):
     allow: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """flowpost.yaml, with every default filled in. Folders are relative to the workspace's root, times in seconds.
 
     ``http_rate``: so many requests in so many seconds for each webhook; None, without end.
@@ -236,5 +235,5 @@ class Settings:
     http_rate: tuple[int, float] | None = None
     history_keep: float = 30 * 86400.0
     network_allow: tuple[str, ...] = ()
-    vars: Mapping[str, object] = field(default_factory=dict)
+    vars: Mapping[str, object] = MappingProxyType({})
     delivery: Delivery = Delivery()

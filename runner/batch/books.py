@@ -28,7 +28,7 @@ _SMALLEST, _LARGEST = 20, 500
 """Rows of a chunk: small enough that several processes can share a small batch."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Books:
     """One batch in an open ledger. ``known`` is None until it has begun."""
 

@@ -47,7 +47,7 @@ class Aside(Exception):
         self.seconds = seconds
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Carrier:
     """Works until every row of the feed has its outcome, or until ``stop`` says so."""
 

@@ -49,7 +49,7 @@ LAST_WORDS = 10.0
 """Seconds for which outcomes are tried to be written to a database that is away."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Courier:
     """Works until every row of the feed has its outcome, or until ``stop`` says so."""
 

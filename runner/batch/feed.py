@@ -23,7 +23,7 @@ _LOOK_AGAIN = 0.5
 """Seconds between two looks for a chunk that another process has left."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Stretch:
     """A claimed chunk: how many of its rows have no outcome yet."""
 
@@ -33,7 +33,7 @@ class Stretch:
     fresh: bool = True
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Item:
     """A row on its way to its outcome."""
 
@@ -45,7 +45,7 @@ class Item:
     body: Mapping[str, Any] | None = None
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Ready:
     """A row whose message is written; ``turn`` is its turn at the rates, once it has one."""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from runner.credential import Rate
 from runner.ledger.estimate import estimate, estimate_text
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """One credential's part. ``messages`` are those that are left to send; ``rates`` include the batch's own."""
 
     credential: str
@@ -28,8 +27,7 @@ class Share:
         return estimate_text(self.messages, self.rates)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class Forecast(NamedTuple):
     """The plan of a batch. ``total`` is None when the rows were not looked at before."""
 
     batch_id: str

@@ -37,7 +37,7 @@ class Bad(NamedTuple):
     error: FlowpostError
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Found:
     """What the look came to. ``end`` is the last row of the data, None when ``--limit`` cut the look short."""
 
@@ -100,7 +100,7 @@ class Found:
         self.messages[credential] = self.messages.get(credential, 0) + 1
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Preflight:
     """Looks at the rows of one batch. ``told`` hears how many rows have been looked at, and of each row's result."""
 

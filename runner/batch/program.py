@@ -40,7 +40,7 @@ PAYS_FROM, PAYS_FROM_ROW = 512 * 1024, 7500
 """Octets of data, and rows, from which on a second process is repaid: its start, and a third more CPU a row."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Batch:
     """One invocation. ``run`` returns the sums; ``tally`` has them too when it raises."""
 
@@ -224,8 +224,8 @@ class Batch:
         shares = []
         for share in forecast.shares:
             credential = await self.context.credentials.smtp(share.credential)
-            shares.append(replace(share, rates=(*credential.rates, *own)))
-        return replace(forecast, shares=shares)
+            shares.append(share._replace(rates=(*credential.rates, *own)))
+        return forecast._replace(shares=shares)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -33,7 +33,7 @@ _GOODBYE = 10.0
 """Seconds for which the last words are tried to be written."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Sending:
     """One process's part of a batch."""
 

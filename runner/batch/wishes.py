@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from runner.batch.forecast import Forecast
 from runner.batch.preflight import Found
@@ -12,8 +11,7 @@ from runner.credential import Rate, SmtpCredential
 from runner.ledger.batches import RowState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class Wishes(NamedTuple):
     """The command's options."""
 
     batch_id: str | None = None
@@ -33,7 +31,7 @@ class Wishes:
         """The credential with as many connections as are wished for."""
         if self.concurrency is None or self.concurrency >= credential.max_connections:
             return credential
-        return replace(credential, max_connections=self.concurrency)
+        return credential._replace(max_connections=self.concurrency)
 
     @property
     def reopened(self) -> tuple[RowState, ...]:

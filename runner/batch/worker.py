@@ -39,7 +39,7 @@ _NOBODY = 3
 """The exit code when the first process is gone."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Worker:
     """What the second process needs; all of it was there before the fork, and nothing of it is shared after."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner import source
@@ -69,7 +69,7 @@ def reread(root: Path, environ: Mapping[str, str], live: Settings, *, had_file: 
         found = Diagnostic(SETTINGS_FILE, 1, 1, error.message, "schema", hint=error.hint or "")
         return Reread(live, (found,), good=False)
     waiting = [name for name in AT_START if getattr(wanted, name) != getattr(live, name)]
-    settings = replace(wanted, **{name: getattr(live, name) for name in AT_START})
+    settings = wanted._replace(**{name: getattr(live, name) for name in AT_START})
     findings = tuple(_waits(root, AT_START[name]) for name in waiting)
     return Reread(settings, findings, frozenset(".".join(AT_START[name]) for name in waiting))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from runner.credential import Encryption, HttpCredential, SmtpCredential
 from runner.dev.inbox import Inbox
@@ -18,8 +18,8 @@ class Redirected:
 
     async def smtp(self, name: str) -> SmtpCredential:
         """The credential with the inbox for its server; its certificate is verified against the inbox's own CA."""
-        return replace(
-            await self.stored.smtp(name),
+        credential = await self.stored.smtp(name)
+        return credential._replace(
             host="localhost",
             port=self.inbox.port,
             encryption=Encryption.TLS,

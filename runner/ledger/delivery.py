@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.errors import EnvelopeError
 from runner.model import Outcome, Rejection
@@ -27,8 +27,7 @@ Replies = Mapping[str, Rejection | None]
 """By recipient: None when accepted, else the refusal; whoever is missing has had no reply."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """Nothing is left to send: the outcome, as it was."""
 
     outcome: Outcome
@@ -39,8 +38,7 @@ class Held:
     """It may have been delivered: it is not sent again on its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """Send it to these."""
 
     recipients: tuple[str, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from runner.errors import ConfigurationError
@@ -29,4 +28,4 @@ def load_again(path: str, sources: Mapping[str, bytes], settings: Settings, temp
                 raise ConfigurationError(f'the stored flow names a file outside the workspace: "{name}"')
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-        return load_flow(root, root / path, replace(settings, templates=folder_name))
+        return load_flow(root, root / path, settings._replace(templates=folder_name))

@@ -40,7 +40,7 @@ class _Field(NamedTuple):
     limit: int = DEFAULT_LIMIT
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Compiler:
     """Compiles the templates of one flow and gathers what is wrong with them."""
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.errors import AddressError, HeaderError, LimitError, TemplateError
 from runner.mail.address import Address, from_value
@@ -19,8 +18,7 @@ from runner.mail.sources import Source, read_sources
 from runner.model import Attachment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(NamedTuple):
     """One message before it is anybody's: no sender from the credential, no attachment loaded, no id, no date."""
 
     to: tuple[Address, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -12,8 +11,7 @@ from runner.model import Attachment
 Priority = Literal["low", "normal", "high"]
 
 
-@dataclass(frozen=True, slots=True)
-class Unsubscribe:
+class Unsubscribe(NamedTuple):
     """How to leave a list: ``url`` (http or https), ``mailto`` (an address), or both (RFC 2369).
 
     ``one_click`` adds ``List-Unsubscribe-Post`` and needs an https ``url`` (RFC 8058).

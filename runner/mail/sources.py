@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import stat
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from runner.errors import AttachmentError, LimitError
 from runner.mail.attach import clean_filename, decode_base64, guess_content_type
@@ -17,8 +17,7 @@ from runner.model import Attachment
 KINDS = ("url", "base64", "content", "file")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """One attachment before its octets are at hand. ``value`` is a URL, base64 text, content or a path."""
 
     kind: str

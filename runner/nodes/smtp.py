@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Self
 
@@ -95,7 +95,7 @@ class Smtp(NodeType):
         draft = self.draft
         sender = sender_of(draft.sender, credential)
         if draft.html is not None and self.inline_css:
-            draft = replace(draft, html=await asyncio.to_thread(inline_css, draft.html))
+            draft = draft._replace(html=await asyncio.to_thread(inline_css, draft.html))
 
         async def fetch(url: str, room: int) -> tuple[bytes, str, str | None]:
             from runner.net.fetch import fetch_attachment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from runner.diagnostic import Invalid
 from runner.errors import ConfigurationError
@@ -38,7 +38,7 @@ def earlier(revision: Revision, flow: Flow, settings: Settings, environ: Mapping
     except ConfigurationError as error:
         against.note = f"{SETTINGS_FILE} has a mistake at {revision.name}: {_first(error)}"
         return Earlier(against, settings)
-    then = as_meant(replace(then, workspace=settings.workspace))
+    then = as_meant(then._replace(workspace=settings.workspace))
     revision.take([then.flows, then.templates], without=[then.secrets])
     found = _find(revision, flow, then, against)
     if found is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from runner.errors import AddressError
 from runner.mail.address import Address, parse_one
@@ -20,7 +20,7 @@ class Whereto:
 
 def as_meant(settings: Settings) -> Settings:
     """The settings with mail delivered live, so that a rehearsal shows whom each message is for."""
-    return replace(settings, delivery=Delivery())
+    return settings._replace(delivery=Delivery())
 
 
 class Router:

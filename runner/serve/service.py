@@ -38,7 +38,7 @@ Use = Callable[[Settings], None]
 """Lets what nodes use follow settings that changed while the service runs."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Service:
     """The parts of a running service; ``run`` holds them together. Implements what the endpoint asks (State)."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 MAX_LINE = 8 * 1024
 """Octets of one line; RFC 5321 section 4.5.3.1.5 says 512, and servers write longer ones."""
@@ -21,14 +21,16 @@ class Garbage(Exception):
     """What the server sent is no SMTP reply, or has no end. The text says which, and quotes nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A whole reply. ``lines`` are its lines without code and line ends, as they came: clean them before
     use.
     """
 
     code: int
-    lines: tuple[bytes, ...] = field(repr=False)
+    lines: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        return f"Reply({self.code})"
 
     @property
     def positive(self) -> bool:

@@ -11,8 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from runner.credential import Encryption, SmtpCredential
 from runner.errors import AuthError, ConfigurationError, ConnectionFailed, TimedOut, TlsError
@@ -39,8 +38,7 @@ class Dialer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """What a server's answer to EHLO means for a transaction. ``largest`` is in octets: None without SIZE (RFC
     1870), 0 for no limit.
     """

@@ -288,10 +288,9 @@ def test_a_value_that_holds_the_boundary_of_its_own_message_is_the_composers(tmp
 
 
 def test_another_credential_or_moment_is_another_message(tmp_path: Path) -> None:
-    from dataclasses import replace
 
     node = prepared(tmp_path)
-    other = replace(CREDENTIAL, default_from="b@x.example")
+    other = CREDENTIAL._replace(default_from="b@x.example")
     for credential, date in (
         (CREDENTIAL, DATE),
         (other, DATE),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -257,7 +256,7 @@ def test_delivery_modes_hold(root: Path, delivery: Delivery) -> None:
 )
 def test_the_sender_is_the_credentials_own_and_may_be_refused(root: Path, changed: dict[str, Any]) -> None:
     for shape in ("both", "from, cc, bcc, reply-to"):
-        compare(root, shape, [scope("Ann", "x")], credential=replace(CREDENTIAL, **changed))
+        compare(root, shape, [scope("Ann", "x")], credential=CREDENTIAL._replace(**changed))
 
 
 def test_a_new_credential_is_not_mistaken_for_the_old_one(root: Path) -> None:
@@ -265,7 +264,7 @@ def test_a_new_credential_is_not_mistaken_for_the_old_one(root: Path) -> None:
     assert prepared is not None
     first = prepared.fill(scope("Ann", "x"), CREDENTIAL, KEY, DATE)
 
-    second = prepared.fill(scope("Ann", "x"), replace(CREDENTIAL, default_from="b@x.example"), KEY, DATE)
+    second = prepared.fill(scope("Ann", "x"), CREDENTIAL._replace(default_from="b@x.example"), KEY, DATE)
 
     assert (first.envelope.sender, second.envelope.sender) == ("ops@acme.example", "b@x.example")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import dataclasses
 import html
 import json
 import logging
@@ -63,7 +62,7 @@ def test_a_secret_does_not_show_itself(show: Callable[[Any], str]) -> None:
         copy.deepcopy,
         json.dumps,
         lambda secret: json.dumps({"a": secret}),
-        lambda secret: dataclasses.asdict(PasswordAuth("u", secret)),
+        lambda secret: json.dumps(PasswordAuth("u", secret)),
         lambda secret: pickle.dumps(PasswordAuth("u", secret)),
         lambda secret: secret.__reduce_ex__(4),
         lambda secret: secret.__getstate__(),
