@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from runner.source.limits import MAX_DEPTH
+
 if TYPE_CHECKING:
     from yaml import MarkedYAMLError
 
@@ -17,6 +19,10 @@ _GLUED = re.compile(r"(?:- )?[A-Za-z_][\w-]*:[^\s:/]")
 _COLON = re.compile(r":\s")
 
 
+_TOO_DEEP = "maximum nesting depth"
+"""What newer versions of libyaml say of a thousand levels, which older ones end the process at."""
+
+
 def explain(text: Text, error: MarkedYAMLError) -> tuple[int, str, str]:
     """Index, message and hint for ``error``."""
     problem = error.problem or "not YAML"
@@ -24,6 +30,8 @@ def explain(text: Text, error: MarkedYAMLError) -> tuple[int, str, str]:
     end = len(text.content)
     at = min(error.problem_mark.index, end) if error.problem_mark else 0
     began = min(error.context_mark.index, end) if error.context_mark else at
+    if _TOO_DEEP in problem:
+        return at, f"more than {MAX_DEPTH} levels of nesting", ""
     tab = _tab_in_indentation(text, at)
     if tab is not None and not context.startswith("while scanning a quoted"):
         return tab, "a tab is used for indentation", "YAML takes spaces only: replace the tab"

@@ -261,6 +261,14 @@ def test_deep_nesting_does_not_end_the_process(text: str) -> None:
     assert time.monotonic() - begin < 20
 
 
+@pytest.mark.parametrize("sign", ["[", "{a: ", "- "])
+def test_whoever_stops_deep_nesting_says_how_deep_is_allowed(sign: str) -> None:
+    """Newer versions of libyaml stop at a thousand levels, before there is an event to count."""
+    assert [finding(sign * levels).message for levels in (65, 900, 30_000)] == [
+        "more than 64 levels of nesting"
+    ] * 3
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_a_file_that_is_half_written_is_read_or_refused_and_nothing_else(seed: int) -> None:
     """An editor writes, the watcher reads: whatever is there at that moment."""

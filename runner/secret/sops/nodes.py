@@ -15,6 +15,7 @@ from runner.errors import SecretError
 MAX_BYTES = 1 << 20
 """Bytes of a file; a credential needs a few thousand."""
 MAX_DEPTH = 64
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 MAX_NODES = 20_000
 
 
@@ -104,6 +105,9 @@ def compose(text: str, *, aliases: bool = False) -> Mapping:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        if "maximum nesting depth" in (error.problem or ""):
+            # Newer versions of libyaml stop at a thousand levels, ahead of the events that are counted here.
+            raise FormatError(_TOO_DEEP, line=line, column=column) from None
         raise FormatError(f"not YAML: {error.problem}", line=line, column=column) from None
     except yaml.YAMLError:
         raise FormatError("not YAML: the file holds a character that YAML does not allow") from None
@@ -166,7 +170,7 @@ class _Composer:
             self._add(scalar, event.anchor)
             return
         if len(self.open) >= MAX_DEPTH:
-            raise FormatError(f"nested deeper than {MAX_DEPTH} levels", line=line, column=column)
+            raise FormatError(_TOO_DEEP, line=line, column=column)
         if event.tag is not None:
             raise FormatError(f'tag "{event.tag}" is not allowed', line=line, column=column)
         kind = Mapping if isinstance(event, yaml.MappingStartEvent) else Sequence
