@@ -82,6 +82,16 @@ class Books:
         return sum(number for state, number in self.known.tally.items() if state not in again)
 
     @property
+    def gone(self) -> int:
+        """Those of them that had a message to send."""
+        return self.done - (0 if self.known is None else self.known.tally.get(RowState.SKIPPED, 0))
+
+    @property
+    def passage(self) -> str:
+        """The key of the batch's own rate, which all its processes share."""
+        return f"batch {self.batch_id}"
+
+    @property
     def checked(self) -> Mapping[str, object] | None:
         """What the look at every row came to, when nothing has changed since that it depends on."""
         found = None if self.known is None else self.known.facts.get("checked")

@@ -6,25 +6,29 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from runner.credential import Rate
-from runner.ledger.estimate import estimate, estimate_text
+from runner.ledger.estimate import Coming, estimate, estimate_text
 
 
 class Share(NamedTuple):
-    """One credential's part. ``messages`` are those that are left to send; ``rates`` include the batch's own."""
+    """One credential's part. ``messages`` are those that are left to send; ``rates`` include the batch's own.
+
+    ``coming`` is what is used up of them.
+    """
 
     credential: str
     messages: int
-    rates: tuple[Rate, ...]
+    rates: tuple[Rate, ...] = ()
+    coming: Coming | None = None
 
     @property
     def seconds(self) -> float:
         """How long the rates make it."""
-        return estimate(self.messages, self.rates)
+        return estimate(self.messages, self.rates, self.coming)
 
     @property
     def told(self) -> str:
         """The same for a person."""
-        return estimate_text(self.messages, self.rates)
+        return estimate_text(self.messages, self.rates, self.coming)
 
 
 class Forecast(NamedTuple):

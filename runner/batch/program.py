@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.batch.books import Books
@@ -90,7 +91,7 @@ class Batch:
         self.tally.add("invalid", found.bad_rows)
         self._tell_bad(found)
         if not self.stop.asked:
-            self.face.agree(self._forecast(found, None))
+            self.face.agree(await self._with_rates(self._forecast(found, None), None))
 
     async def _send(self) -> None:
         settings = self.context.settings
@@ -112,7 +113,7 @@ class Batch:
                 return
             forecast = self._forecast(found, books)
             asked = time.monotonic()
-            if not self.face.agree(await self._with_rates(forecast)):
+            if not self.face.agree(await self._with_rates(forecast, books)):
                 raise Refused
             # Nobody wants to know how long they thought about it.
             self._clock += time.monotonic() - asked
@@ -200,17 +201,16 @@ class Batch:
         return not found.bad_rows or self.wishes.skip_invalid
 
     def _forecast(self, found: Found, books: Books | None) -> Forecast:
-        done = 0 if books is None else books.done
         # Which of a row's messages have left is only counted where a row is one message.
-        gone = done if self.letters is not None else 0
-        shares = [Share(name, max(0, number - gone), ()) for name, number in found.messages.items()]
+        gone = 0 if books is None or self.letters is None else books.gone
+        shares = [Share(name, max(0, number - gone)) for name, number in found.messages.items()]
         delivery = self.context.settings.delivery
         return Forecast(
             batch_id=self.batch_id,
             flow=self.flow.name,
             data=self.file.name,
             total=found.total or None,
-            already=done,
+            already=0 if books is None else books.done,
             bad=found.bad_rows,
             skipped=found.skipped,
             unforeseen=found.unforeseen,
@@ -219,12 +219,21 @@ class Batch:
             goes_on=books is not None and books.known is not None,
         )
 
-    async def _with_rates(self, forecast: Forecast) -> Forecast:
+    async def _with_rates(self, forecast: Forecast, books: Books | None) -> Forecast:
+        """How long it takes, which a rehearsal without a ledger tells as if nothing were used up."""
         own = () if self.wishes.rate is None else (self.wishes.rate,)
         shares = []
         for share in forecast.shares:
             credential = await self.context.credentials.smtp(share.credential)
-            shares.append(share._replace(rates=(*credential.rates, *own)))
+            rates, coming = (*credential.rates, *own), None
+            if rates and books is not None:
+                # Here, since a batch without rates goes without it.
+                from runner.ledger.spent import spent
+
+                coming = await books.writer.write(
+                    partial(spent, credential=credential, passage=books.passage, own=own)
+                )
+            shares.append(share._replace(rates=rates, coming=coming))
         return forecast._replace(shares=shares)
 
     @contextlib.contextmanager

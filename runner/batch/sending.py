@@ -132,5 +132,4 @@ class Sending:
     def _claim(self, budgets: Budgets) -> Claim:
         own = self.books.wishes.rate
         rates = () if own is None else (own,)
-        key = f"batch {self.books.batch_id}"
-        return lambda credential: budgets.claim_both(key, rates, credential)
+        return lambda credential: budgets.claim_both(self.books.passage, rates, credential)

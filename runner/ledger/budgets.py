@@ -18,6 +18,16 @@ IMPATIENCE = 1.0
 """The same, for a run that may not wait."""
 
 
+def credential_key(credential: SmtpCredential) -> str:
+    """What the budgets of a credential's rates are kept under."""
+    return f"{credential.workspace}/{credential.name}"
+
+
+def passage_key(key: str) -> str:
+    """The same for rates that are no credential's. No credential has such a name: nobody takes from another's rates."""
+    return f"={key}"
+
+
 class Budgets:
     """Turns of one process, on one loop; credentials without rates have theirs at once."""
 
@@ -37,7 +47,7 @@ class Budgets:
         """
         if not credential.rates:
             return None
-        key = f"{credential.workspace}/{credential.name}"
+        key = credential_key(credential)
         line = self._line(self._lines, key, credential.rates, credential.max_connections)
         try:
             return await line.turn(PATIENCE if self._may_wait else IMPATIENCE)
@@ -59,8 +69,7 @@ class Budgets:
         """
         if not rates:
             return None
-        # No credential has such a name, so that nobody can take from another's rates.
-        line = self._line(self._passages, f"={key}", rates, 0)
+        line = self._line(self._passages, passage_key(key), rates, 0)
         ends = time.monotonic() + patience
         while True:
             try:

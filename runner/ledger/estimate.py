@@ -7,41 +7,55 @@ full, and what a quota's window holds leaves at once and makes room a window lat
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from runner.credential import Rate
 from runner.ledger.grant import interval
+
+Coming = Mapping[Rate, Sequence[tuple[float, int]]]
+"""By a rate: seconds until turns that are used up come back, and how many do."""
 
 _UNITS = ((86400, "day"), (3600, "h"), (60, "min"), (1, "s"))
 _PER = {1.0: "s", 60.0: "min", 3600.0: "h", 86400.0: "day"}
 
 
-def estimate(messages: int, rates: Sequence[Rate], *, used: int | None = None) -> float:
-    """Seconds from the first of ``messages`` to the last at ``rates``; 0.0 when nothing slows them down.
+def estimate(messages: int, rates: Sequence[Rate], coming: Coming | None = None) -> float:
+    """Seconds from now to the last of ``messages`` at ``rates``; 0.0 when nothing slows them down.
 
-    ``used`` is how many the longest quota's window holds already (None: none), as if they had left just now.
-    What the network and the server take is not in it.
+    ``coming`` are the turns that others have used up (None: none). What the network and the server take is not in it.
     """
     if messages <= 0:
         return 0.0
     pace = interval(rates)
-    quotas = [rate for rate in rates if rate.seconds > 1.0]
-    longest = max(quotas, key=lambda rate: rate.seconds, default=None)
     found = (messages - 1) * pace
-    for rate in quotas:
-        before = min(used or 0, rate.count) if rate is longest else 0
-        # Windows that must pass before the one that the last message leaves in.
-        windows = (before + messages - 1) // rate.count
-        within = (before + messages - 1) % rate.count if windows else 0
-        found = max(found, windows * rate.seconds + within * pace)
+    for rate in rates:
+        used = () if coming is None else coming.get(rate, ())
+        if rate.seconds <= 1.0:
+            continue
+        # Windows that must pass before the one that the last message leaves in, and which of its turns it has.
+        windows, before = divmod(messages - 1, rate.count)
+        within = max(_wait(before + 1, rate, used), before * pace if windows else 0.0)
+        found = max(found, windows * rate.seconds + within)
     return found
 
 
-def bound(messages: int, rates: Sequence[Rate]) -> Rate | None:
+def _wait(turn: int, rate: Rate, used: Sequence[tuple[float, int]]) -> float:
+    """Seconds until the ``turn``-th turn of a window can be had."""
+    short = turn - rate.count + sum(number for _, number in used)
+    for seconds, number in sorted(used):
+        if short <= 0:
+            break
+        short -= number
+        if short <= 0:
+            return seconds
+    return 0.0
+
+
+def bound(messages: int, rates: Sequence[Rate], coming: Coming | None = None) -> Rate | None:
     """The rate that decides how long ``messages`` take; None when no rate holds them up."""
     return max(
-        (rate for rate in rates if estimate(messages, [rate]) > 0.0),
-        key=lambda rate: estimate(messages, [rate]),
+        (rate for rate in rates if estimate(messages, [rate], coming) > 0.0),
+        key=lambda rate: estimate(messages, [rate], coming),
         default=None,
     )
 
@@ -70,10 +84,13 @@ def rate_text(rate: Rate) -> str:
     return f"{rate.count}/{per}"
 
 
-def estimate_text(messages: int, rates: Sequence[Rate], *, used: int | None = None) -> str:
-    """``2 min 5 s at 14/s``, ``3 days at 500/day``; ``no rate is set`` where nothing limits them."""
+def estimate_text(messages: int, rates: Sequence[Rate], coming: Coming | None = None) -> str:
+    """``2 min 5 s at 14/s``, ``1 day at 500/day, of which 480 are used``; ``no rate is set`` where there is none."""
     if not rates:
         return "no rate is set"
-    slowest = bound(messages, rates)
-    text = duration_text(estimate(messages, rates, used=used))
-    return text if slowest is None else f"{text} at {rate_text(slowest)}"
+    slowest = bound(messages, rates, coming)
+    text = duration_text(estimate(messages, rates, coming))
+    if slowest is None:
+        return text
+    used = 0 if coming is None else sum(number for _, number in coming.get(slowest, ()))
+    return f"{text} at {rate_text(slowest)}" + (f", of which {used:,} are used" if used else "")

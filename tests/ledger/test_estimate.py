@@ -65,10 +65,26 @@ def test_the_estimate_is_what_the_budget_gives_out(messages: int, rates: list[Ra
     assert simulated(messages, rates) == pytest.approx(estimate(messages, rates), rel=0.03, abs=1.0)
 
 
-def test_what_the_window_holds_already_counts() -> None:
-    rates = [Rate(500, DAY)]
+@pytest.mark.parametrize(
+    ("messages", "coming", "seconds"),
+    [
+        pytest.param(100, [(3600.0, 400)], 0.0, id="there is room beside what is used up"),
+        pytest.param(101, [(3600.0, 400)], 3600.0, id="the last has to wait for the first that comes back"),
+        pytest.param(101, [(7200.0, 399), (3600.0, 1)], 3600.0, id="one comes back sooner"),
+        pytest.param(102, [(7200.0, 399), (3600.0, 1)], 7200.0, id="and the rest later"),
+        pytest.param(500, [(60.0, 250), (3600.0, 250)], 3600.0, id="all of it is used up"),
+        pytest.param(601, [(3600.0, 400)], DAY + 3600.0, id="the second window begins as late as the first"),
+        pytest.param(
+            1, [(60.0, 200), (3600.0, 500)], 3600.0, id="more is used up than the rate allows by now"
+        ),
+    ],
+)
+def test_what_is_used_up_already_counts(
+    messages: int, coming: list[tuple[float, int]], seconds: float
+) -> None:
+    rate = Rate(500, DAY)
 
-    assert [estimate(100, rates, used=used) for used in (400, 401, 900)] == [0.0, DAY, DAY]
+    assert estimate(messages, [rate], {rate: coming}) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +114,8 @@ def test_the_text_names_the_rate_that_decides() -> None:
     assert estimate_text(1600, rates) == "3 days at 500/day"
     assert estimate_text(1, rates) == "under a second"
     assert estimate_text(1, []) == "no rate is set"
+    assert estimate_text(200, rates, {rates[1]: [(7200.0, 480)]}) == "2 h at 500/day, of which 480 are used"
+    assert estimate_text(20, rates, {rates[1]: [(7200.0, 480)]}) == "2 s at 14/s"
 
 
 @pytest.mark.parametrize("text", ["14/s", "60/min", "1000/h", "500/day"])

@@ -12,6 +12,10 @@ UPDATE budgets SET next_slot = :next_slot WHERE credential = :credential;
 -- What was taken, by period and part of the period.
 SELECT seconds, bucket, used FROM budget_use WHERE credential = :credential;
 
+-- name: spent
+-- The same, and the clock, for whoever only wants to know.
+SELECT seconds, bucket, used, flowpost_now() AS now FROM budget_use WHERE credential = :credential;
+
 -- name: use
 -- Take some.
 INSERT INTO budget_use (credential, seconds, bucket, used) VALUES (:credential, :seconds, :bucket, :used)
