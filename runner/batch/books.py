@@ -10,9 +10,12 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.batch.identity import check_flow, check_same, facts
+from runner.batch.letters import row_id
+from runner.batch.unknown import Decisions
 from runner.batch.wishes import Wishes
 from runner.ledger.batches import Known, Ours, RowState, change_batch, find_batch, open_batch
 from runner.ledger.database import Database
@@ -79,6 +82,8 @@ class Books:
         if self.known is None:
             return 0
         again = {RowState.PENDING, RowState.SENDING, *self.wishes.reopened}
+        if self.wishes.resend_unknown:
+            again.add(RowState.UNKNOWN)
         return sum(number for state, number in self.known.tally.items() if state not in again)
 
     @property
@@ -111,8 +116,13 @@ class Books:
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
-    async def begin(self, total: int, end: int | None, checked: Mapping[str, object] | None) -> Ours:
-        """Open the batch, or go on with it. ``end`` is the data's last row, None when that is not known."""
+    async def begin(
+        self, total: int, end: int | None, checked: Mapping[str, object] | None, *, singly: bool
+    ) -> Ours:
+        """Open the batch, or go on with it. ``end`` is the data's last row, None when that is not known.
+
+        ``singly``: each row is one message.
+        """
         remembered = {
             **self.facts,
             "checked": None if checked is None else {**checked, "print": self.fingerprint},
@@ -131,7 +141,10 @@ class Books:
         )
         owner = f"{socket.gethostname()}:{uuid.uuid4()}"
         last = self.wishes.limit if end is None else end
-        ours = Ours(known.serial, known.chunk, owner, dialect=self.database.dialect, last=last)
+        run_of = None if singly else partial(row_id, self.batch_id)
+        decide = Decisions(self.wishes.unknown_sent, self.wishes.resend_unknown, run_of)
+        dialect = self.database.dialect
+        ours = Ours(known.serial, known.chunk, owner, dialect=dialect, last=last, decide=decide.of)
         if self.known is not None:
             await self.writer.write(
                 lambda connection: change_batch(

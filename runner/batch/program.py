@@ -65,7 +65,8 @@ class Batch:
         self.bodies = Bodies(self.flow, self.file, self.wishes.key)
         self.letters = Letters.of(self.flow, settings, self.context.root, self.batch_id, self.time)
         self.context = replace(self.context, started=self.time)
-        self.sums = Sums(self.tally, self.report, self.bodies, self.face)
+        self.sums = Sums(self.tally, self.report, self.bodies, self.face, self._ids)
+        self._known: SmtpCredential | None = None
         self._clock = 0.0
         self.begun = False
         """Whether the batch stands in the ledger, so that the same command goes on with it."""
@@ -118,7 +119,8 @@ class Batch:
             # Nobody wants to know how long they thought about it.
             self._clock += time.monotonic() - asked
             checked = found.summary() if self.wishes.preflight and not found.bad_rows else None
-            ours = await books.begin(found.total, found.end, checked)
+            ours = await books.begin(found.total, found.end, checked, singly=self.letters is not None)
+            await self._know_credential()
             self.begun = True
             sending = Sending(
                 books, self.context, carriage, self.letters, self.bodies, self.sums, self.stop, self.time
@@ -151,6 +153,21 @@ class Batch:
     async def _credential(self) -> SmtpCredential:
         assert self.letters is not None
         return self.wishes.within(await self.context.credentials.smtp(self.letters.credential))
+
+    async def _know_credential(self) -> None:
+        if self.letters is not None and self.report.wanted:
+            with contextlib.suppress(FlowpostError):
+                self._known = await self._credential()
+
+    def _ids(self, row: Row) -> tuple[str, ...]:
+        """The ids that the row's message has in every attempt."""
+        if self.letters is None or self._known is None:
+            return ()
+        try:
+            draft = self.letters.fill(row.number, self.bodies.of(row, check=False), self._known)
+        except FlowpostError:
+            return ()
+        return () if draft is None else (draft.message_id,)
 
     def _second_pays(self, letters: Letters) -> bool:
         if self.wishes.processes is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
 class Sums:
     """Told of each row's last word; a courier's and a carrier's watcher."""
 
-    def __init__(self, tally: Tally, report: Report, bodies: Bodies, face: Face) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        report: Report,
+        bodies: Bodies,
+        face: Face,
+        ids: Callable[[Row], tuple[str, ...]],
+    ) -> None:
+        """``ids`` gives those of a row's messages, as far as they can be told without sending them."""
+        self._ids = ids
         self._tally = tally
         self._report = report
         self._bodies = bodies
@@ -44,10 +54,8 @@ class Sums:
 
     def stood(self, row: Row, record: Record) -> None:
         """A row had its last word before."""
-        status = already(record.state)
-        self._tally.add(status)
-        if self._report.wanted:
-            self._report.add(Result.of(record, line=row.line, key=self.key(row), status=status))
+        self._tally.add(already(record.state))
+        self.stood_elsewhere(row, record)
 
     def rehearsed(self, row: Row, status: str, error: FlowpostError | None, ids: tuple[str, ...]) -> None:
         """A row was looked at, and nothing is sent."""
@@ -103,8 +111,12 @@ class Sums:
 
     def stood_elsewhere(self, row: Row, record: Record) -> None:
         """A row that another process, or an earlier invocation, has carried."""
+        if not self._report.wanted:
+            return
         status = already(record.state)
-        self._report.add(Result.of(record, line=row.line, key=self.key(row), status=status))
+        # Whoever is to find out what became of it needs to know what to look for.
+        ids = self._ids(row) if record.state is RowState.UNKNOWN else ()
+        self._report.add(Result.of(record, line=row.line, key=self.key(row), status=status, message_ids=ids))
 
 
 def _read(file: RowFile, first: int, last: int) -> list[Row]:

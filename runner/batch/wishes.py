@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from runner.batch.forecast import Forecast
 from runner.batch.preflight import Found
 from runner.batch.tally import Tally
 from runner.credential import Rate, SmtpCredential
 from runner.ledger.batches import RowState
+
+if TYPE_CHECKING:
+    from runner.batch.unknown import Rows
 
 
 class Wishes(NamedTuple):
@@ -23,6 +26,7 @@ class Wishes(NamedTuple):
     preflight: bool = True
     skip_invalid: bool = False
     resend_unknown: bool = False
+    unknown_sent: Rows | None = None
     retry_failed: bool = False
     accept_changed_flow: bool = False
     dry_run: bool = False
@@ -37,8 +41,6 @@ class Wishes(NamedTuple):
     def reopened(self) -> tuple[RowState, ...]:
         """Rows of these states are tried again. What was left out may be good by now: the flow may have changed."""
         states = [RowState.INVALID]
-        if self.resend_unknown:
-            states.append(RowState.UNKNOWN)
         if self.retry_failed:
             states.append(RowState.FAILED)
         return tuple(states)

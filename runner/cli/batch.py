@@ -65,7 +65,14 @@ Example:
 @click.option("--no-preflight", is_flag=True, help="Do not look at every row before the first mail.")
 @click.option("--skip-invalid", is_flag=True, help="Leave rows out that cannot be sent, and report them.")
 @click.option(
-    "--resend-unknown", is_flag=True, help="Send rows again whose delivery is unknown: some may get it twice."
+    "--unknown-sent",
+    metavar="all|ROWS",
+    help="Count rows as sent whose delivery is unknown: all, or for example 17,40-60.",
+)
+@click.option(
+    "--resend-unknown",
+    is_flag=True,
+    help="Send the other rows again whose delivery is unknown: some may get it twice.",
 )
 @click.option("--retry-failed", is_flag=True, help="Try rows again that failed in an earlier invocation.")
 @click.option(
@@ -94,6 +101,7 @@ def command(
     processes: int | None,
     no_preflight: bool,
     skip_invalid: bool,
+    unknown_sent: str | None,
     resend_unknown: bool,
     retry_failed: bool,
     accept_changed_flow: bool,
@@ -109,6 +117,7 @@ def command(
     """
     from runner.app import App
     from runner.batch.identity import check_id
+    from runner.batch.unknown import Rows
     from runner.batch.wishes import Wishes
 
     app = App.open(directory, os.environ)
@@ -122,6 +131,7 @@ def command(
         processes=processes,
         preflight=not no_preflight,
         skip_invalid=skip_invalid,
+        unknown_sent=None if unknown_sent is None else Rows.parse(unknown_sent),
         resend_unknown=resend_unknown,
         retry_failed=retry_failed,
         accept_changed_flow=accept_changed_flow,
@@ -216,8 +226,16 @@ def _rate(text: str) -> Rate:
 
 
 def _resume() -> str:
-    """The command as it was given, so that it goes on where this one stopped."""
-    words = ["flowpost", *sys.argv[1:]]
+    """The command as it was given, so that it goes on where this one stopped.
+
+    Without what was decided about rows of earlier invocations: that is done, and rows of this one are others.
+    """
+    words, given = ["flowpost"], iter(sys.argv[1:])
+    for word in given:
+        if word == "--unknown-sent":
+            next(given, None)
+        elif word not in ("--resend-unknown", "--retry-failed") and not word.startswith("--unknown-sent="):
+            words.append(word)
     if "--yes" not in words:
         words.append("--yes")
     return shlex.join(words)

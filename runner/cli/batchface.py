@@ -250,8 +250,10 @@ def present(
         line(f"go on with:\n  {resume}")
     if tally["unknown"]:
         line(
-            f"{_rows(tally['unknown'])} may have been delivered or not; they are not mailed again on their own:\n"
-            f"  {resume} --resend-unknown"
+            f"{_rows(tally['unknown'])} may have been delivered or not, and so are not mailed again on their own; "
+            "the server's log knows the message_ids that --report gives:\n"
+            f"  {resume} --unknown-sent all  # they arrived; or those that did: --unknown-sent 17,40-60\n"
+            f"  {resume} --resend-unknown  # they did not"
         )
     if tally["failed"]:
         line(f"try the {_rows(tally['failed'])} that failed again with:\n  {resume} --retry-failed")

@@ -7,7 +7,7 @@ is claimed by another, and what was being sent there then is unknown.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _FAR = 2**62
+
+Decide = Callable[["Connection", int], "RowState"]
+"""What becomes of a row that is unknown, by its number: UNKNOWN, unless somebody has decided."""
 
 
 class RowState(StrEnum):
@@ -84,11 +87,21 @@ class Claim(NamedTuple):
 class Ours:
     """One batch, as one process works on it. Each method is one transaction's work."""
 
-    def __init__(self, serial: int, chunk: int, owner: str, *, dialect: str, last: int | None) -> None:
+    def __init__(
+        self,
+        serial: int,
+        chunk: int,
+        owner: str,
+        *,
+        dialect: str,
+        last: int | None,
+        decide: Decide = lambda connection, number: RowState.UNKNOWN,
+    ) -> None:
         """``dialect`` is the database's; with SQLite no other process can live.
 
         ``last``: the last row that is asked for, None for all.
         """
+        self._decide = decide
         self._dialect = dialect
         self.serial = serial
         self.chunk = chunk
@@ -118,6 +131,7 @@ class Ours:
         first_, last = number * self.chunk + 1, (number + 1) * self.chunk
         stretch = {"batch": self.serial, "first": first_, "last": last}
         execute(connection, "batches.hold_rows", **stretch)
+        self._decide_unknown(connection, first_, last)
         return Claim(number, first_, last, self.records(connection, first_, last), fresh)
 
     def records(self, connection: Connection, first_: int, last: int) -> dict[int, Record]:
@@ -159,10 +173,20 @@ class Ours:
         return {RowState(row["state"]): row["number"] for row in found}
 
     def reopen(self, connection: Connection, states: Iterable[RowState]) -> None:
-        """Let rows of these states be tried again."""
+        """Let rows of these states be tried again, and act on what was decided about unknown ones."""
         for state in states:
             execute(connection, "batches.reopen", batch=self.serial, state=state.value, last=self.last)
+        self._decide_unknown(connection, 1, self.last)
         execute(connection, "batches.reopen_chunks", batch=self.serial, chunk=self.chunk)
+
+    def _decide_unknown(self, connection: Connection, first_: int, last: int) -> None:
+        stretch = {"batch": self.serial, "first": first_, "last": last}
+        for row in rows(connection, "batches.unknown_rows", **stretch):
+            state = self._decide(connection, row["number"])
+            if state is not RowState.UNKNOWN:
+                response = "resolved as sent" if state is RowState.SENT else None
+                values = {"batch": self.serial, "number": row["number"], "state": state.value}
+                execute(connection, "batches.decide_row", **values, response=response)
 
 
 def find_batch(connection: Connection, batch_id: str) -> Known | None:

@@ -74,6 +74,24 @@ def test_a_batch_that_is_killed_again_and_again_mails_each_row_once(
     }
 
 
+@pytest.mark.parametrize(("decision", "twice"), [("--resend-unknown", True), ("--unknown-sent=all", False)])
+def test_what_is_decided_holds_for_rows_that_a_kill_has_just_left_open(
+    workspace: Workspace, decision: str, twice: bool
+) -> None:
+    """The ledger says that they are being sent; nobody has called them unknown yet."""
+    # The fifth message is never answered.
+    with smtp_server(script={"DATA_END": [*["ok"] * 4, "hang"]}) as server:
+        prepare(workspace, server, max_connections=1)
+        contacts(workspace, 30)
+        running = Running(workspace, *COMMAND)
+        until(lambda: len(server.received) >= 5, 60, running.err)
+        running.kill()
+        code, summary = Running(workspace, *COMMAND, decision).end(60)
+        came = arrived(server)
+    assert (code, summary["unknown"], summary["sent"] + summary["already_sent"]) == (0, 0, 30)
+    assert max(came.values()) == (2 if twice else 1)
+
+
 def reported(workspace: Workspace) -> dict[int, str]:
     """The report of a process that was killed, its last line perhaps cut off."""
     path = workspace.root / "report.ndjson"

@@ -148,6 +148,20 @@ def test_a_row_whose_second_message_is_unknown_is_unknown(workspace: Workspace) 
         assert arrived(server) == {"c1@example.net": 1, "archive@example.org": 2}
 
 
+def test_a_message_that_is_known_to_have_arrived_is_one_and_the_row_goes_on_behind_it(
+    workspace: Workspace,
+) -> None:
+    with smtp_server(script={"DATA_END": ["drop"]}) as server:
+        prepare(workspace, server, max_connections=1)
+        workspace.flow("news", TWO)
+        contacts(workspace, 1)
+        assert workspace.call(*ONCE).json["unknown"] == 1
+        assert arrived(server) == {"c1@example.net": 1}
+        answer = workspace.call(*ONCE, "--unknown-sent", "1")
+        assert (answer.code, answer.json["sent"]) == (0, 1)
+        assert arrived(server) == {"c1@example.net": 1, "archive@example.org": 1}
+
+
 def test_a_refused_login_stops_such_a_batch_too(workspace: Workspace) -> None:
     with smtp_server(script={"AUTH": ["535 5.7.8 wrong password"]}) as server:
         prepare(workspace, server)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,7 @@ def test_a_row_whose_reply_was_lost_is_unknown_and_not_mailed_again_on_its_own(w
         answer = ready(workspace, server, 6, max_connections=1).call(*ONCE)
         assert (answer.code, answer.json["sent"], answer.json["unknown"]) == (1, 5, 1)
         assert "--resend-unknown" in answer.err
+        assert "--unknown-sent all" in answer.err
         again = workspace.call(*ONCE)
         assert (again.code, again.json["unknown"], again.json["already_sent"]) == (1, 1, 5)
         assert arrived(server) == dict.fromkeys(addresses(6), 1)
@@ -118,6 +120,50 @@ def test_an_unknown_row_is_mailed_again_when_asked_to(workspace: Workspace) -> N
         answer = workspace.call(*ONCE, "--resend-unknown")
         assert (answer.code, answer.json["sent"], answer.json["already_sent"]) == (0, 1, 5)
         assert sum(arrived(server).values()) == 7
+
+
+def test_unknown_rows_that_are_known_to_have_arrived_count_as_sent(workspace: Workspace) -> None:
+    with smtp_server(script={"DATA_END": ["ok", "drop", "ok", "drop", "ok", "drop"]}) as server:
+        first = ready(workspace, server, 8, max_connections=1).call(*ONCE)
+        assert (first.code, first.json["unknown"]) == (1, 3)
+        unknown = [row for row, status in statuses(report(workspace)).items() if status == "unknown"]
+        came = arrived(server)
+        answer = workspace.call(*ONCE, "--unknown-sent", f"{unknown[0]},{unknown[2]}")
+        assert (answer.code, answer.json["already_sent"], answer.json["unknown"]) == (1, 7, 1)
+        assert arrived(server) == came
+        assert workspace.call(*ONCE, "--unknown-sent", "all").code == 0
+        assert workspace.call(*ONCE).json["already_sent"] == 8
+        assert arrived(server) == came
+        line = next(line for line in lines(report(workspace)) if line["row"] == unknown[1])
+        assert (line["status"], line["response"], line["error"]) == ("already_sent", "resolved as sent", None)
+
+
+def test_of_unknown_rows_some_may_have_arrived_and_the_others_are_mailed_again(workspace: Workspace) -> None:
+    with smtp_server(script={"DATA_END": ["ok", "drop", "ok", "drop"]}) as server:
+        ready(workspace, server, 6, max_connections=1).call(*ONCE)
+        unknown = [row for row, status in statuses(report(workspace)).items() if status == "unknown"]
+        answer = workspace.call(*ONCE, "--unknown-sent", str(unknown[0]), "--resend-unknown")
+        assert (answer.code, answer.json["sent"], answer.json["already_sent"]) == (0, 1, 5)
+        assert arrived(server) == {**dict.fromkeys(addresses(6), 1), f"c{unknown[1]}@example.net": 2}
+        assert "--resend-unknown" not in answer.err
+
+
+@pytest.mark.parametrize("rows", ["0", "3-2", "a", "", "1,,2", "-1", "1-", "٣", "9" * 20])
+def test_what_names_no_rows_is_a_mistake_of_the_command(workspace: Workspace, rows: str) -> None:
+    with smtp_server() as server:
+        answer = ready(workspace, server, 1).call(*ONCE, f"--unknown-sent={rows}")
+        assert answer.code == 2
+        assert "names no rows" in answer.err
+        assert not server.received
+
+
+def test_the_report_names_the_messages_of_unknown_rows_that_stood_before(workspace: Workspace) -> None:
+    with smtp_server(script={"DATA_END": ["ok", "drop"]}) as server:
+        ready(workspace, server, 3, max_connections=1).call(*ONCE)
+        workspace.call(*ONCE)
+        line = next(line for line in lines(report(workspace)) if line["status"] == "unknown")
+        mail = next(mail for mail in server.received if f"c{line['row']}@example.net" in mail.recipients)
+        assert [str(message_from_bytes(mail.data)["Message-ID"])] == line["message_ids"]
 
 
 def test_a_flow_may_say_that_unknown_messages_are_sent_again(workspace: Workspace) -> None:

@@ -90,6 +90,16 @@ SET state = excluded.state, attempts = excluded.attempts, replies = excluded.rep
 -- How many rows are in which state.
 SELECT state, count(*) AS number FROM batch_rows WHERE batch = :batch AND number <= :last GROUP BY state;
 
+-- name: unknown_rows
+-- Rows that may or may not have been delivered.
+SELECT number FROM batch_rows
+WHERE batch = :batch AND state = 'unknown' AND number BETWEEN :first AND :last ORDER BY number;
+
+-- name: decide_row
+-- A person decided about one of them.
+UPDATE batch_rows SET state = :state, attempts = 0, response = :response, error = NULL, at = flowpost_now()
+WHERE batch = :batch AND number = :number AND state = 'unknown';
+
 -- name: reopen
 -- Let rows of one state be tried again.
 UPDATE batch_rows SET state = 'pending', attempts = 0, at = flowpost_now()
