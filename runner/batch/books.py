@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.batch.identity import check_flow, check_same, facts
@@ -19,6 +20,7 @@ from runner.batch.unknown import Decisions
 from runner.batch.wishes import Wishes
 from runner.ledger.batches import Known, Ours, RowState, change_batch, find_batch, open_batch
 from runner.ledger.database import Database
+from runner.ledger.flights import Flights, Traces
 from runner.ledger.lock import FileLock
 from runner.ledger.writer import Writer
 from runner.model import Flow, Settings
@@ -42,14 +44,24 @@ class Books:
     file: RowFile
     settings: Settings
     wishes: Wishes
+    flights: Flights | None = None
     known: Known | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, database: Database, batch_id: str, flow: Flow, file: RowFile, settings: Settings, wishes: Wishes
+        cls,
+        database: Database,
+        batch_id: str,
+        flow: Flow,
+        file: RowFile,
+        settings: Settings,
+        wishes: Wishes,
+        flights: Flights | None,
     ) -> AsyncIterator[Books]:
-        """Raises Unavailable, UsageError for a batch whose flow or data have changed, and ConfigurationError when
+        """``flights`` are the notes of whoever carries the messages, made before that process was forked.
+
+        Raises Unavailable, UsageError for a batch whose flow or data have changed, and ConfigurationError when
         another process on this machine works on it.
         """
         async with contextlib.AsyncExitStack() as stack:
@@ -59,11 +71,14 @@ class Books:
             writer = Writer(database, here=database.dialect == "sqlite")
             stack.push_async_callback(writer.close)
             if database.file is not None:
-                name = hashlib.sha256(batch_id.encode()).hexdigest()[:12]
-                lock = FileLock(database.file, what=f"flowpost batch of {batch_id}", suffix=f".batch-{name}")
+                lock = FileLock(
+                    database.file, what=f"flowpost batch of {batch_id}", suffix=f".batch-{_mark(batch_id)}"
+                )
                 lock.take()
                 stack.callback(lock.release)
-            books = cls(database, writer, batch_id, flow, file, settings, wishes)
+                if flights is not None:
+                    stack.callback(flights.end)
+            books = cls(database, writer, batch_id, flow, file, settings, wishes, flights)
             books.known = await writer.write(lambda connection: find_batch(connection, batch_id))
             if books.known is not None:
                 check_same(books.known, batch_id, flow, file.digest, books.facts)
@@ -143,8 +158,17 @@ class Books:
         last = self.wishes.limit if end is None else end
         run_of = None if singly else partial(row_id, self.batch_id)
         decide = Decisions(self.wishes.unknown_sent, self.wishes.resend_unknown, run_of)
-        dialect = self.database.dialect
-        ours = Ours(known.serial, known.chunk, owner, dialect=dialect, last=last, decide=decide.of)
+        path = flights_path(self.database, self.batch_id)
+        traces = None if path is None else await asyncio.to_thread(Traces, path)
+        ours = Ours(
+            known.serial,
+            known.chunk,
+            owner,
+            dialect=self.database.dialect,
+            last=last,
+            decide=decide.of,
+            left=(lambda owner, number: True) if traces is None else traces.left,
+        )
         if self.known is not None:
             await self.writer.write(
                 lambda connection: change_batch(
@@ -155,4 +179,20 @@ class Books:
                 )
             )
             await self.writer.write(lambda connection: ours.reopen(connection, self.wishes.reopened))
+        if traces is not None:
+            traces.close()
+        if self.flights is not None:
+            self.flights.begin(owner)
+        elif path is not None:
+            path.unlink(missing_ok=True)
         return ours
+
+
+def flights_path(database: Database, batch_id: str) -> Path | None:
+    """Where the notes of a batch's messages lie; None where several machines may share the database."""
+    file = database.file
+    return None if file is None else file.with_name(f"{file.name}.batch-{_mark(batch_id)}.flights")
+
+
+def _mark(batch_id: str) -> str:
+    return hashlib.sha256(batch_id.encode()).hexdigest()[:12]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from runner.credential import SmtpCredential
 from runner.errors import FlowpostError
+from runner.ledger.flights import Flights
 from runner.model import Envelope, Outcome
 from runner.nodes.blank import Draft
 from runner.smtp.pool import Sender
@@ -56,18 +58,27 @@ class Carriage(Protocol):
         ...
 
 
+def sealed(flights: Flights | None, number: int, envelope: Envelope, data: bytes, *, dotted: bool) -> Letter:
+    """Row ``number``'s message, that notes when it leaves; raises what is wrong with the envelope."""
+    leaves = None if flights is None else partial(flights.leaves, number)
+    return Letter.seal(envelope, data, dotted=dotted, leaves=leaves)
+
+
 class Here:
     """The connections of this very process."""
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Sender, flights: Flights | None = None) -> None:
+        """``flights`` notes what may have left."""
         self._sender = sender
+        self._flights = flights
 
     def submit(
         self, credential: SmtpCredential, number: int, envelope: Envelope, written: Written
     ) -> asyncio.Future[Outcome]:
         """See ``Carriage``."""
         assert not isinstance(written, Elsewhere)
-        return self._sender.submit(credential, Letter.seal(envelope, written.data, dotted=written.dotted))
+        letter = sealed(self._flights, number, envelope, written.data, dotted=written.dotted)
+        return self._sender.submit(credential, letter)
 
     def abandon(self, flying: Iterable[asyncio.Future[Outcome]]) -> None:
         """See ``Carriage``."""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from runner.batch.books import Books
+from runner.batch.books import Books, flights_path
 from runner.batch.carriage import Here
 from runner.batch.forecast import Forecast, Share
 from runner.batch.identity import derived_id
@@ -29,6 +29,7 @@ from runner.batch.wishes import Face, Refused, Wishes
 from runner.credential import SmtpCredential
 from runner.errors import FlowpostError
 from runner.ledger.database import Database
+from runner.ledger.flights import Flights
 from runner.model import Flow
 from runner.nodes.base import Context
 from runner.smtp.pool import Sender
@@ -95,11 +96,11 @@ class Batch:
             self.face.agree(await self._with_rates(self._forecast(found, None), None))
 
     async def _send(self) -> None:
-        settings = self.context.settings
+        settings, database = self.context.settings, self.open_database()
         async with (
-            self._carriage() as carriage,
+            self._carriage(database) as (carriage, flights),
             Books.open(
-                self.open_database(), self.batch_id, self.flow, self.file, settings, self.wishes
+                database, self.batch_id, self.flow, self.file, settings, self.wishes, flights
             ) as books,
         ):
             second = None if isinstance(carriage, Here) else carriage
@@ -130,9 +131,11 @@ class Batch:
     # -- before the first mail -----------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _carriage(self) -> AsyncIterator[Here | Second]:
+    async def _carriage(self, database: Database) -> AsyncIterator[tuple[Here | Second, Flights | None]]:
         """A second process where that pays; before anything is opened that two could not share."""
-        second = None
+        second = flights = None
+        if self.letters is not None and (path := flights_path(database, self.batch_id)) is not None:
+            flights = Flights.make(path)
         if self.letters is not None and self._second_pays(self.letters):
             from runner.batch.second import Second
             from runner.batch.worker import Worker
@@ -140,15 +143,15 @@ class Batch:
             # Looked up before the fork, it is there for both; what is wrong with it is told in its turn.
             with contextlib.suppress(FlowpostError):
                 await self._credential()
-            worker = Worker(self.letters, self.bodies, self.file, self.sender, self._credential)
+            worker = Worker(self.letters, self.bodies, self.file, self.sender, self._credential, flights)
             second = await Second.start(worker, self.stop.because)
-        if second is None:
-            yield Here(self.sender)
-            return
         try:
-            yield second
+            yield second or Here(self.sender, flights), flights
         finally:
-            await second.close()
+            if second is not None:
+                await second.close()
+            if flights is not None:
+                flights.end()
 
     async def _credential(self) -> SmtpCredential:
         assert self.letters is not None

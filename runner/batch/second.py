@@ -17,6 +17,7 @@ from runner.batch.frames import Frames
 from runner.batch.worker import Worker
 from runner.credential import SmtpCredential
 from runner.errors import DeliveryUnknown, Unavailable
+from runner.ledger.flights import Flights
 from runner.loops import loop_factory
 from runner.model import Envelope, Outcome
 
@@ -40,9 +41,10 @@ class Second:
     ``lost`` is called when that process has failed or is gone; everything asked of it has ended by then.
     """
 
-    def __init__(self, process: int, lost: Callable[[BaseException], None]) -> None:
+    def __init__(self, process: int, lost: Callable[[BaseException], None], flights: Flights | None) -> None:
         self._process = process
         self._lost = lost
+        self._flights = flights
         self._frames = Frames(self._heard, self._gone)
         self._fills: deque[asyncio.Future[list[Entry]]] = deque()
         self._errands: dict[int, Errand] = {}
@@ -70,7 +72,7 @@ class Second:
             here.close()
             _work(worker, there)
         there.close()
-        second = cls(process, lost)
+        second = cls(process, lost, worker.flights)
         await asyncio.get_running_loop().create_unix_connection(lambda: second._frames, sock=here)
         return second
 
@@ -155,6 +157,8 @@ class Second:
             filled.set_exception(error)
             filled.exception()  # whoever waited for it may have given up
         never_left = {number for number, *_ in self._leaving}
+        if self._flights is not None:
+            never_left.update(number for number in self._errands if not self._flights.left(number))
         errands, self._errands = self._errands, {}
         for number, errand in errands.items():
             killed = DeliveryUnknown("Delivery unknown: the process that carried the message was killed")

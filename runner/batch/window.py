@@ -1,7 +1,8 @@
 """How many intents stand open at a time: enough that no connection waits for a commit, and no more.
 
-What is open when the process is killed is unknown afterwards. So the window is as wide as the mail server is quick:
-narrow where a message takes its time, wide where connections would run dry while a commit is under way.
+What is open when the process is killed is unknown afterwards, where nobody has noted what had left. So the window is
+as wide as the mail server is quick: narrow where a message takes its time, wide where connections would run dry while
+a commit is under way.
 """
 
 from __future__ import annotations
@@ -22,19 +23,22 @@ class Window:
     """``size`` is how many intents may stand open, ``enough`` how many outcomes are worth a commit."""
 
     def __init__(self) -> None:
-        self._connections = self._deep = 1
-        self._each = NARROW
+        self._connections = 1
+        self._least = self._each = NARROW
         self._landed = 0
         self._looked = 0.0
 
     def use(self, connections: int, chunking: int) -> None:
         """For so many connections, each with ``chunking`` messages on their way, 0 for one."""
-        self._connections, self._deep = connections, max(1, chunking)
+        self._connections = connections
+        # As many again at hand as are on their way.
+        self._least = max(NARROW, 2 * chunking)
+        self._each = max(self._each, self._least)
 
     @property
     def size(self) -> int:
         """Intents."""
-        return self._connections * self._each * self._deep
+        return self._connections * self._each
 
     @property
     def enough(self) -> int:
@@ -47,5 +51,5 @@ class Window:
         since = now - self._looked
         if since >= _EVERY or (self._landed >= self.size and since >= _SOONEST):
             each = self._landed / since / self._connections * _AHEAD
-            self._each = min(max(NARROW, round(each)), WIDE)
+            self._each = max(self._least, min(round(each), WIDE))
             self._landed, self._looked = 0, now

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runner.batch.carriage import KEPT
+from runner.batch.carriage import KEPT, sealed
 from runner.batch.courier import REFRESH
 from runner.batch.frames import Frames
 from runner.batch.letters import Bodies, Letters
@@ -24,9 +24,9 @@ from runner.errors import FlowpostError
 from runner.model import Envelope, Outcome
 from runner.nodes.blank import Draft
 from runner.smtp.pool import Sender
-from runner.smtp.transaction import Letter
 
 if TYPE_CHECKING:
+    from runner.ledger.flights import Flights
     from runner.rows import Row, RowFile
 
 _TOGETHER = 0.0005
@@ -48,6 +48,7 @@ class Worker:
     file: RowFile
     sender: Sender
     look_up: Callable[[], Awaitable[SmtpCredential]]
+    flights: Flights | None = None
 
     def __post_init__(self) -> None:
         self._kept: dict[int, Draft] = {}
@@ -133,7 +134,8 @@ class Worker:
             data, dotted, fields = kept.data, kept.dotted, fields or kept.envelope
         assert fields is not None
         try:
-            job = self.sender.submit(self._credential, Letter.seal(Envelope(*fields), data, dotted=dotted))
+            letter = sealed(self.flights, number, Envelope(*fields), data, dotted=dotted)
+            job = self.sender.submit(self._credential, letter)
         except FlowpostError as error:
             self._tell(number, error)
             return

@@ -96,12 +96,15 @@ class Ours:
         dialect: str,
         last: int | None,
         decide: Decide = lambda connection, number: RowState.UNKNOWN,
+        left: Callable[[str | None, int], bool] = lambda owner, number: True,
     ) -> None:
         """``dialect`` is the database's; with SQLite no other process can live.
 
-        ``last``: the last row that is asked for, None for all.
+        ``last``: the last row that is asked for, None for all. ``left`` says whether the message of a dead owner's
+        row, whose intent stands, may have left.
         """
         self._decide = decide
+        self._left = left
         self._dialect = dialect
         self.serial = serial
         self.chunk = chunk
@@ -129,8 +132,7 @@ class Ours:
 
     def _claimed(self, connection: Connection, number: int, *, fresh: bool) -> Claim:
         first_, last = number * self.chunk + 1, (number + 1) * self.chunk
-        stretch = {"batch": self.serial, "first": first_, "last": last}
-        execute(connection, "batches.hold_rows", **stretch)
+        execute(connection, "batches.hold_rows", batch=self.serial, first=first_, last=last)
         self._decide_unknown(connection, first_, last)
         return Claim(number, first_, last, self.records(connection, first_, last), fresh)
 
@@ -176,8 +178,19 @@ class Ours:
         """Let rows of these states be tried again, and act on what was decided about unknown ones."""
         for state in states:
             execute(connection, "batches.reopen", batch=self.serial, state=state.value, last=self.last)
+        if self._alone:
+            self._take_back(connection)
         self._decide_unknown(connection, 1, self.last)
         execute(connection, "batches.reopen_chunks", batch=self.serial, chunk=self.chunk)
+
+    def _take_back(self, connection: Connection) -> None:
+        """Whoever was sending is dead. What had certainly not left is as if its intent had never been."""
+        stood = list(rows(connection, "batches.sending_rows", batch=self.serial, chunk=self.chunk))
+        execute(connection, "batches.hold_rows", batch=self.serial, first=1, last=_FAR)
+        for row in stood:
+            if not self._left(row["owner"], row["number"]):
+                values = {"batch": self.serial, "number": row["number"], "state": RowState.PENDING.value}
+                execute(connection, "batches.decide_row", **values, response=None)
 
     def _decide_unknown(self, connection: Connection, first_: int, last: int) -> None:
         stretch = {"batch": self.serial, "first": first_, "last": last}

@@ -119,6 +119,9 @@ class ChunkConveyor(Conveyor):
             return
         if resting:
             self.first()
+        for taken in leaving:
+            if taken.letter.leaves is not None:
+                taken.letter.leaves()
         try:
             self.wire.send(b"".join(parts), replies)
         except Lost:
@@ -160,6 +163,8 @@ class ChunkConveyor(Conveyor):
         try:
             if self.pour(content):
                 self.wire.check_peer()
+                if job.letter.leaves is not None:
+                    job.letter.leaves()
                 self.wire.send(content[self.poured :], 0)
                 self.poured = -1
                 job.handed_over = True

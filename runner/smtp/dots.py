@@ -235,6 +235,8 @@ class DotConveyor(Conveyor):
             self.session.clean = True
             self.poured = -1
             self._dot_last = not behind
+            if job.letter.leaves is not None:
+                job.letter.leaves()
             wire.send(b"%b.\r\n%b" % (content, behind), 1 + self.flying[-1].due if behind else 1)
         except Lost:
             self.refused_early(job)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from runner.errors import (
@@ -35,7 +35,8 @@ _ENDS_PATH = re.compile("[\x00-\x20<>\x7f]")
 class Letter(NamedTuple):
     """A message that may be sent: its envelope checked, its octets stuffed. ``size`` as SIZE counts it (RFC
     1870). ``plain`` is the content without the stuffing, as BDAT carries it; ``mail`` and ``rcpt`` are the
-    commands as far as they are the same for every server.
+    commands as far as they are the same for every server. ``leaves`` is called, where somebody wants to know, just
+    before its last octets leave: until then the server cannot have the whole message.
     """
 
     envelope: Envelope
@@ -45,12 +46,20 @@ class Letter(NamedTuple):
     ascii: bool
     mail: bytes
     rcpt: bytes
+    leaves: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         return f"Letter({self.envelope!r}, {self.size} octets)"
 
     @classmethod
-    def seal(cls, envelope: Envelope, data: bytes, *, dotted: bool | None = None) -> Letter:
+    def seal(
+        cls,
+        envelope: Envelope,
+        data: bytes,
+        *,
+        dotted: bool | None = None,
+        leaves: Callable[[], None] | None = None,
+    ) -> Letter:
         """Check and stuff; raises EnvelopeError, AddressError, HeaderError or MessageError.
 
         ``dotted`` False says that the octets have been looked through (strict CRLF, no line too long), and that no
@@ -67,7 +76,7 @@ class Letter(NamedTuple):
         plain = data if data.endswith(b"\r\n") or not data else data + b"\r\n"
         rcpt = "".join([f"RCPT TO:<{address}>\r\n" for address in recipients])
         mail = f"MAIL FROM:<{envelope.sender}>"
-        return cls(envelope, content, plain, len(data), data.isascii(), mail.encode(), rcpt.encode())
+        return cls(envelope, content, plain, len(data), data.isascii(), mail.encode(), rcpt.encode(), leaves)
 
 
 def opening(session: Session, letter: Letter) -> bytes:

@@ -53,6 +53,7 @@ def prepare(
     more = f"database: {database}\n" if database else ""
     workspace.settings(LOOPBACK + more + settings)
     workspace.flow("news", NEWS)
+    advanced = {name: value for name, value in advanced.items() if value is not None}
     workspace.smtp("ops", server, **({"advanced": advanced} if advanced else {}))
 
 

@@ -24,6 +24,8 @@ from batching import (
     until,
 )
 from databases import BOTH
+from servers.chunking import ChunkingServer
+from servers.scripted import ScriptedServer
 from workspace import Workspace
 
 from runner.batch.window import NARROW, WIDE
@@ -90,6 +92,38 @@ def test_what_is_decided_holds_for_rows_that_a_kill_has_just_left_open(
         came = arrived(server)
     assert (code, summary["unknown"], summary["sent"] + summary["already_sent"]) == (0, 0, 30)
     assert max(came.values()) == (2 if twice else 1)
+
+
+@pytest.mark.parametrize("chunking", [0, 8])
+@pytest.mark.parametrize("killed", ["alone", "first", "second"])
+def test_a_kill_leaves_only_those_unknown_that_had_left(
+    workspace: Workspace, killed: str, chunking: int
+) -> None:
+    """Intents of more messages stand: they were only at hand."""
+    server = (ChunkingServer if chunking else ScriptedServer)(
+        username="ann@example.com",
+        password="correct horse",
+        tls="implicit",
+        script={"BDAT" if chunking else "DATA_END": [*["ok"] * 4, "hang"]},
+    )
+    with server:
+        prepare(workspace, server, max_connections=1, chunking=chunking or None)
+        contacts(workspace, 60)
+        running = Running(workspace, *COMMAND, "--processes", "1" if killed == "alone" else "2")
+        until(lambda: len(server.received) >= (4 if chunking else 5), 60, running.err)
+        time.sleep(0.5)  # what was answered is on disk by then
+        if killed == "second":
+            os.kill(children(running.process.pid)[0], signal.SIGKILL)
+            _, summary = running.end(60)
+            assert summary["unknown"] == max(1, chunking)
+        else:
+            running.kill()
+        _, summary = Running(workspace, *COMMAND).end(60)
+        came = arrived(server)
+    assert summary["unknown"] == max(1, chunking)
+    assert summary["sent"] + summary["already_sent"] + summary["unknown"] == 60
+    assert max(came.values()) == 1
+    assert not list((workspace.root / ".flowpost").glob("*.flights*"))
 
 
 def reported(workspace: Workspace) -> dict[int, str]:

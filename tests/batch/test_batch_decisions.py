@@ -211,6 +211,16 @@ def test_as_many_intents_stand_open_as_a_quick_server_takes_in_60_ms(rate: int, 
     assert (narrow, window.size, window.enough) == (40, each * 10, each * 5)
 
 
+def test_messages_that_are_on_their_way_together_have_as_many_at_hand_and_no_more() -> None:
+    window = Window()
+    window.use(10, 8)
+    assert window.size == 160
+    for number in range(3000):
+        window.landed(100.0 + number / 1600)
+
+    assert window.size == 160
+
+
 def test_the_window_of_a_quick_server_is_wide_after_some_hundredths_of_a_second() -> None:
     window = Window()
     window.use(10, 0)

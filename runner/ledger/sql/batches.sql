@@ -60,6 +60,12 @@ UPDATE batch_chunks SET owner = NULL WHERE batch = :batch AND owner = :owner AND
 UPDATE batch_rows SET state = 'unknown', at = flowpost_now()
 WHERE batch = :batch AND state = 'sending' AND number BETWEEN :first AND :last;
 
+-- name: sending_rows
+-- Rows whose intent stands, and who had them.
+SELECT row.number, chunk.owner FROM batch_rows AS row
+JOIN batch_chunks AS chunk ON chunk.batch = row.batch AND chunk.number = (row.number - 1) / :chunk
+WHERE row.batch = :batch AND row.state = 'sending';
+
 -- name: rows
 -- What is known of a stretch of rows.
 SELECT number, state, attempts, replies, response, error FROM batch_rows
