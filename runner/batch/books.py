@@ -8,7 +8,7 @@ import hashlib
 import json
 import socket
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,16 @@ from runner.batch.identity import check_flow, check_same, facts
 from runner.batch.letters import row_id
 from runner.batch.unknown import Decisions
 from runner.batch.wishes import Wishes
-from runner.ledger.batches import Known, Ours, RowState, change_batch, find_batch, open_batch
+from runner.ledger.batches import (
+    FINAL,
+    Known,
+    Ours,
+    Record,
+    RowState,
+    change_batch,
+    find_batch,
+    open_batch,
+)
 from runner.ledger.database import Database
 from runner.ledger.flights import Flights, Traces
 from runner.ledger.lock import FileLock
@@ -44,6 +53,7 @@ class Books:
     file: RowFile
     settings: Settings
     wishes: Wishes
+    others: Mapping[str, str]
     flights: Flights | None = None
     known: Known | None = None
 
@@ -57,9 +67,11 @@ class Books:
         file: RowFile,
         settings: Settings,
         wishes: Wishes,
+        others: Mapping[str, str],
         flights: Flights | None,
     ) -> AsyncIterator[Books]:
-        """``flights`` are the notes of whoever carries the messages, made before that process was forked.
+        """``others``: see ``identity.beside``. ``flights`` are the notes of whoever carries the messages, made before
+        that process was forked.
 
         Raises Unavailable, UsageError for a batch whose flow or data have changed, and ConfigurationError when
         another process on this machine works on it.
@@ -78,18 +90,37 @@ class Books:
                 stack.callback(lock.release)
                 if flights is not None:
                     stack.callback(flights.end)
-            books = cls(database, writer, batch_id, flow, file, settings, wishes, flights)
+            books = cls(database, writer, batch_id, flow, file, settings, wishes, others, flights)
             books.known = await writer.write(lambda connection: find_batch(connection, batch_id))
             if books.known is not None:
                 check_same(books.known, batch_id, flow, file.digest, books.facts)
                 if sum(books.known.tally.values()):
-                    check_flow(books.known, batch_id, flow, accept=wishes.accept_changed_flow)
+                    check_flow(books.known, batch_id, flow, books.facts, accept=wishes.accept_changed_flow)
             yield books
 
     @property
     def facts(self) -> dict[str, object]:
         """What is remembered of the data."""
-        return facts(self.file, self.wishes.key)
+        return facts(self.file, self.wishes.key, self.others)
+
+    async def stood(self) -> Callable[[int], Record | None]:
+        """What the ledger holds of a row that has its outcome; the rows are asked for in their order."""
+        if (known := self.known) is None:
+            return lambda number: None
+        ours = Ours(known.serial, known.chunk, "", dialect=self.database.dialect, last=None)
+        held: dict[int, Record] = {}
+        reach = 0
+
+        def of(number: int) -> Record | None:
+            nonlocal held, reach
+            if number > reach:
+                first, reach = number, number + _LARGEST
+                with self.database.turn:
+                    held = self.database.write(lambda connection: ours.records(connection, first, reach))
+            record = held.get(number)
+            return record if record is not None and record.state in FINAL - {RowState.INVALID} else None
+
+        return of
 
     @property
     def done(self) -> int:
@@ -175,7 +206,7 @@ class Books:
                     connection,
                     known.serial,
                     self.flow.digest,
-                    remembered if checked is not None else known.facts,
+                    remembered if checked is not None else {**known.facts, **self.facts},
                 )
             )
             await self.writer.write(lambda connection: ours.reopen(connection, self.wishes.reopened))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.batch.feed import Feed, Item
 from runner.batch.later import Later
@@ -26,8 +26,9 @@ from runner.errors import FlowpostError
 from runner.ledger.batches import Ours, Record, RowState
 from runner.ledger.database import rows
 from runner.ledger.deliveries import Deliveries
+from runner.ledger.delivery import load_replies
 from runner.ledger.writer import Writer
-from runner.model import Event, Flow, Node, NodeResult, Run, Status
+from runner.model import Event, Flow, Node, NodeResult, Rejection, Run, Status
 from runner.nodes.base import Context, Sender
 
 if TYPE_CHECKING:
@@ -167,16 +168,17 @@ class Carrier:
         return RowJournal(self, run_id, known, fresh=item.stretch.fresh)
 
     async def _settle_run(self, item: Item, run: Run) -> None:
+        replies = await self._refused(run) if any(result.error for result in run.nodes.values()) else {}
         outputs = [
             output
             for node in self.flow.nodes
             if node.type == "smtp"
             for output in _outputs(run.nodes[node.id])
         ]
-        replies = {}
         ids = []
         for output in outputs:
             ids.append(str(output["message_id"]))
+            replies.update((each["address"], Rejection(**each)) for each in output["rejected"])
             replies.update(dict.fromkeys(output["accepted"]))
         errors = [dict(result.error) for result in run.nodes.values() if result.error is not None]
         item.attempts = max((result.attempts for result in run.nodes.values()), default=0)
@@ -186,8 +188,20 @@ class Carrier:
         elif run.status is Status.FAILED:
             state = RowState.FAILED
         else:
-            state = RowState.SENT if replies else RowState.SKIPPED
+            served = None in replies.values()
+            state = RowState.SENT if served else RowState.FAILED if errors else RowState.SKIPPED
         await self._settle(item, state, error=errors[0] if errors else None, message_ids=tuple(ids))
+
+    async def _refused(self, run: Run) -> dict[str, Rejection | None]:
+        """Who was refused by nodes that failed, as the ledger has it."""
+
+        def work(connection: Connection) -> list[str]:
+            return [str(row["recipients"]) for row in rows(connection, "deliveries.of_run", run_id=run.id)]
+
+        found: dict[str, Rejection | None] = {}
+        for replies in await self.writer.write(work):
+            found |= {name: reply for name, reply in load_replies(replies).items() if reply is not None}
+        return found
 
     async def _settle(
         self,
@@ -270,7 +284,7 @@ def _key(node: Node, number: int | None) -> tuple[str, int]:
     return node.id, WHOLE if number is None else number
 
 
-def _outputs(result: NodeResult) -> list[dict[str, list[str]]]:
+def _outputs(result: NodeResult) -> list[dict[str, Any]]:
     output = result.output
     found = output if isinstance(output, list) else [output]
     return [each for each in found if isinstance(each, dict) and "accepted" in each]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import UsageError
-from runner.model import Delivery, Flow
+from runner.model import Delivery, Flow, Node, Settings
 
 if TYPE_CHECKING:
     from runner.ledger.batches import Known
@@ -28,18 +29,35 @@ def check_id(batch_id: str) -> str:
     return batch_id
 
 
-def derived_id(flow: Flow, data: str, key: str | None, delivery: Delivery) -> str:
-    """The same for the same flow and data; a rehearsal with ``redirect`` never passes for the real thing."""
-    parts = [flow.name, data, key or ""]
-    if delivery.mode != "live":
-        parts += [delivery.mode, delivery.to or "", *delivery.allow]
-    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return f"{flow.name[:48]}-{digest[:12]}"
+def derived_id(flow: Flow, data: str, key: str | None) -> str:
+    """The same for the same flow and data."""
+    return f"{flow.name[:48]}-{_digest(flow.name, data, key or '')}"
 
 
-def facts(file: RowFile, key: str | None) -> dict[str, object]:
-    """What is remembered of the data, for telling what has changed."""
-    return {"name": file.name, "octets": file.size, "columns": list(file.columns), "key": key}
+def kept_as(batch_id: str, delivery: Delivery) -> str:
+    """The name that the ledger knows the batch by: a rehearsal with ``redirect`` never passes for the real thing.
+
+    What ``allowlist`` lets through has reached whom it was for, and so is the real thing.
+    """
+    if delivery.mode != "redirect":
+        return batch_id
+    # No batch that somebody names has a "~".
+    return f"{batch_id}~{_digest(delivery.mode, delivery.to or '')}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def facts(file: RowFile, key: str | None, others: Mapping[str, str]) -> dict[str, object]:
+    """What is remembered of the data, and of ``others`` (``beside``), for telling what has changed."""
+    return {
+        "name": file.name,
+        "octets": file.size,
+        "columns": list(file.columns),
+        "key": key,
+        "beside": dict(others),
+    }
 
 
 def check_same(known: Known, batch_id: str, flow: Flow, data: str, now: Mapping[str, object]) -> None:
@@ -63,12 +81,44 @@ def check_same(known: Known, batch_id: str, flow: Flow, data: str, now: Mapping[
         )
 
 
-def check_flow(known: Known, batch_id: str, flow: Flow, *, accept: bool) -> None:
-    """UsageError when the flow has changed and that is not accepted."""
-    if known.digest == flow.digest or accept:
+def beside(flow: Flow, settings: Settings, root: Path) -> dict[str, str]:
+    """What messages are made of beside the flow's text and the rows: a digest of each, by what it is."""
+    found = {"vars": _digest(json.dumps(settings.vars, sort_keys=True, default=str))}
+    files = sorted({name for node in flow.nodes for name in _attached(node)})
+    if files:
+        found["attached files"] = _digest(*(_content(root / name) for name in files))
+    return found
+
+
+def _attached(node: Node) -> Iterator[str]:
+    """Files that are attached to every row's message."""
+    attachments = node.params.get("attachments")
+    for item in attachments if isinstance(attachments, list | tuple) else ():
+        if isinstance(item, Mapping) and isinstance(item.get("file"), str):
+            yield str(item["file"])
+
+
+def _content(path: Path) -> str:
+    """What is wrong with the file is told in its turn."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def check_flow(known: Known, batch_id: str, flow: Flow, now: Mapping[str, object], *, accept: bool) -> None:
+    """UsageError when the flow, or what its messages are made of beside it, has changed and that is not accepted."""
+    then = known.facts.get("beside")
+    others = now["beside"]
+    assert isinstance(others, Mapping)
+    changed = [f'flow "{flow.name}" has'] if known.digest != flow.digest else []
+    if isinstance(then, Mapping):
+        changed += [f"the {name} have" for name in others if then.get(name, others[name]) != others[name]]
+    if not changed or accept:
         return
     raise UsageError(
-        f'flow "{flow.name}" has changed since batch {batch_id} began: some rows have the old message already',
+        f"{' and '.join(changed)} changed since batch {batch_id} began: some rows have the old message already",
         hint="--accept-changed-flow sends the new one to the rest; another --batch-id begins anew",
     )
 

@@ -1,4 +1,4 @@
-"""``--key``: rows that would be the same one twice, found with eight octets of memory a row."""
+"""``--key``: rows that would be the same one twice, found with sixteen octets of memory a row."""
 
 from __future__ import annotations
 
@@ -8,53 +8,61 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from runner.errors import FlowpostError
+from runner.errors import UsageError
 
 if TYPE_CHECKING:
     from runner.rows import Row
 
 
-class Double(NamedTuple):
-    """A row whose key stood in an earlier one."""
+class First(NamedTuple):
+    """Where a key stands first."""
 
+    key: str
     row: int
     line: int | None
-    key: str
-    first_row: int
-    first_line: int | None
+
+    @property
+    def error(self) -> UsageError:
+        """What is wrong with a later row of that key."""
+        place = "" if self.line is None else f" (line {self.line})"
+        return UsageError(
+            f'the key "{self.key}" stands in row {self.row} already{place}',
+            hint="each row needs a key of its own: remove one of them, or choose another --key",
+        )
 
 
 class Keys:
-    """Takes the key of every row, and then says which came twice."""
+    """Takes the key of every good row, and then says which came twice."""
 
     def __init__(self, key_of: Callable[[Row], str | None]) -> None:
         self._key_of = key_of
         self._hashes = array("Q")
+        self._rows = array("Q")
 
     def add(self, row: Row) -> None:
         """Note the row's key; raises the error of a row that has none."""
         key = self._key_of(row)
         if key is not None:
             self._hashes.append(_hash(key))
+            self._rows.append(row.number)
 
-    def doubles(self, rows: Callable[[], Iterable[Row]]) -> list[Double]:
-        """Every row but the first of each key; ``rows`` reads them again, only when there are any."""
+    def doubles(self, rows: Callable[[], Iterable[Row]]) -> dict[int, First]:
+        """Every good row but the first of each key; ``rows`` reads them again, only when there are any."""
         ordered = array("Q", sorted(self._hashes))
         twice = {one for one, next_ in pairwise(ordered) if one == next_}
         if not twice:
-            return []
-        found: list[Double] = []
-        firsts: dict[str, tuple[int, int | None]] = {}
+            return {}
+        good = {number for number, one in zip(self._rows, self._hashes, strict=True) if one in twice}
+        found: dict[int, First] = {}
+        firsts: dict[str, First] = {}
         for row in rows():
-            try:
-                key = self._key_of(row)
-            except FlowpostError:
+            if row.number not in good:
                 continue
-            if key is None or _hash(key) not in twice:
-                continue
-            first = firsts.setdefault(key, (row.number, row.line))
-            if first[0] != row.number:
-                found.append(Double(row.number, row.line, key, *first))
+            key = self._key_of(row)
+            assert key is not None
+            first = firsts.setdefault(key, First(key, row.number, row.line))
+            if first.row != row.number:
+                found[row.number] = first
         return found
 
 

@@ -18,6 +18,7 @@ from runner.rows import RowFile, coercer
 from runner.schema import unaudited_checker
 
 if TYPE_CHECKING:
+    from runner.batch.keys import First
     from runner.rows import Row
 
 EVENT = "batch"
@@ -29,7 +30,7 @@ class Bodies:
 
     def __init__(self, flow: Flow, file: RowFile, key: str | None) -> None:
         self.key = key
-        self.excluded: Mapping[int, FlowpostError] = {}
+        self.excluded: Mapping[int, First] = {}
         """Rows that are left out, whatever they hold: their key stands in an earlier one."""
         self._coerce: Callable[[dict[str, str]], dict[str, Any]] | None = None
         self._checker = None
@@ -43,7 +44,9 @@ class Bodies:
         if row.error is not None:
             raise row.error
         if row.number in self.excluded:
-            raise self.excluded[row.number]
+            raise self.excluded[row.number].error
+        if check:
+            self.key_of(row)
         body: dict[str, Any] = row.body if self._coerce is None else self._coerce(row.body)
         if check and self._checker is not None and not self._checker.valid(body):
             found = "; ".join(
@@ -99,12 +102,26 @@ class Letters:
 
     def fill(self, number: int, body: Mapping[str, Any], credential: SmtpCredential) -> Draft | None:
         """The row's message; None when the node's ``when`` says no. Raises the node's own errors."""
-        run_id = row_id(self._batch_id, number)
-        scope = with_body(self._blank, body, run_id)
+        scope = with_body(self._blank, body, row_id(self._batch_id, number))
         if self.node.when is not None and not self.node.when.render(scope):
             return None
-        key = (self._settings.workspace, run_id, self.node.id)
-        return self.prepared.outgoing(scope, credential, key, self._time)
+        return self.prepared.outgoing(scope, credential, self._key(number), self._time)
+
+    def message_id(
+        self, number: int, body: Callable[[], Mapping[str, Any]], credential: SmtpCredential
+    ) -> str | None:
+        """The id of the row's message in every attempt; None when it has none, or cannot be written any more."""
+        try:
+            known = self.prepared.message_id(credential, self._key(number))
+            if known is not None:
+                return known
+            draft = self.fill(number, body(), credential)
+        except FlowpostError:
+            return None
+        return None if draft is None else draft.message_id
+
+    def _key(self, number: int) -> tuple[str, str, str]:
+        return self._settings.workspace, row_id(self._batch_id, number), self.node.id
 
 
 def row_id(batch_id: str, number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from bisect import insort
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,11 +13,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.batch.carriage import KEPT, Elsewhere, Entry, Written
-from runner.batch.keys import Keys
+from runner.batch.keys import First, Keys
 from runner.batch.letters import EVENT, Bodies, Letters, row_id
 from runner.batch.stop import Stop
 from runner.credential import SmtpCredential
-from runner.errors import FlowpostError, SecretError, UsageError
+from runner.errors import FlowpostError, SecretError
 from runner.model import Event, Flow
 from runner.nodes.base import Context
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 TOLD = 20
 """Bad rows that are told one by one."""
 _BURST = 25
+
+
+Told = Callable[["Row", FlowpostError | None, tuple[str, ...] | None], None]
+"""Hears of each row what is wrong with it, else the ids of its messages as far as they are known, None without one."""
 
 
 class Bad(NamedTuple):
@@ -45,7 +50,8 @@ class Found:
     end: int | None = None
     bad: list[Bad] = field(default_factory=list)
     bad_rows: int = 0
-    doubles: dict[int, Bad] = field(default_factory=dict)
+    doubles: Mapping[int, First] = field(default_factory=dict)
+    """Rows whose key stands in an earlier one: they were counted as good, so look again with them left out."""
     messages: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
     unforeseen: int = 0
@@ -109,7 +115,7 @@ class Preflight:
     limit: int | None
     stop: Stop
     progress: Callable[[int], None]
-    done: Callable[[Row, FlowpostError | None, tuple[str, ...]], None] | None = None
+    done: Told | None = None
 
     async def count(self) -> Found:
         """Only count the rows, and find keys that come twice."""
@@ -117,7 +123,8 @@ class Preflight:
         keys = self._keys()
         async for row in self._rows(found):
             if keys is not None:
-                self._key(keys, row, found)
+                with contextlib.suppress(FlowpostError):
+                    keys.add(row)
         self._doubles(keys, found)
         return found
 
@@ -162,21 +169,21 @@ class Preflight:
                 rehearsed = await rehearsal.rehearse(event, row_id(batch_id, row.number))
                 if rehearsed.error is not None:
                     raise rehearsed.error
-                if keys is not None:
-                    keys.add(row)
             except SecretError:
                 raise
             except FlowpostError as error:
                 found.note(row.number, row.line, error)
-                self._tell(row, error, ())
+                self._tell(row, error, None)
                 continue
+            if keys is not None:
+                keys.add(row)
             for message in rehearsed.messages:
                 found.count(message.credential)
             unforeseen = [each for each in rehearsed.unforeseen if each.type == "smtp"]
             found.unforeseen += bool(unforeseen)
             if not rehearsed.messages and not unforeseen:
                 found.skipped += 1
-            self._tell(row, None, ())
+            self._tell(row, None, () if rehearsed.messages or unforeseen else None)
         self._doubles(keys, found)
         return found
 
@@ -192,27 +199,20 @@ class Preflight:
         for row, entry in zip(rows, entries, strict=True):
             if isinstance(entry, SecretError):
                 raise entry
-            if not isinstance(entry, FlowpostError) and keys is not None:
-                try:
-                    keys.add(row)
-                except FlowpostError as error:
-                    entry = error
             if isinstance(entry, FlowpostError):
                 found.note(row.number, row.line, entry)
-                self._tell(row, entry, ())
+                self._tell(row, entry, None)
                 continue
+            if keys is not None:
+                keys.add(row)
             found.one(row.number, entry, credential)
-            self._tell(row, None, () if entry is None or isinstance(entry, bool) else (entry.message_id,))
+            # A message that was not kept has an id too, that nobody asks for.
+            ids = () if isinstance(entry, bool) else (entry.message_id,) if entry is not None else None
+            self._tell(row, None, ids)
 
-    def _tell(self, row: Row, error: FlowpostError | None, ids: tuple[str, ...]) -> None:
+    def _tell(self, row: Row, error: FlowpostError | None, ids: tuple[str, ...] | None) -> None:
         if self.done is not None:
             self.done(row, error, ids)
-
-    def _key(self, keys: Keys, row: Row, found: Found) -> None:
-        try:
-            keys.add(row)
-        except FlowpostError as error:
-            found.note(row.number, row.line, error)
 
     def _keys(self) -> Keys | None:
         return Keys(self.bodies.key_of) if self.bodies.key is not None else None
@@ -236,15 +236,5 @@ class Preflight:
             found.end = found.total
 
     def _doubles(self, keys: Keys | None, found: Found) -> None:
-        if keys is None:
-            return
-        for double in keys.doubles(lambda: self.file.rows(1, self.limit)):
-            error = UsageError(
-                f'the key "{double.key}" stands in row {double.first_row} already'
-                + ("" if double.first_line is None else f" (line {double.first_line})"),
-                hint="each row needs a key of its own: remove one of them, or choose another --key",
-            )
-            bad = Bad(double.row, double.line, error)
-            found.doubles[double.row] = bad
-            found.kept.pop(double.row, None)
-            found.note(double.row, double.line, error)
+        if keys is not None:
+            found.doubles = keys.doubles(lambda: self.file.rows(1, self.limit))

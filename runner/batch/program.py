@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from runner.batch.books import Books, flights_path
 from runner.batch.carriage import Here
 from runner.batch.forecast import Forecast, Share
-from runner.batch.identity import derived_id
+from runner.batch.identity import beside, derived_id, kept_as
 from runner.batch.letters import Bodies, Letters
-from runner.batch.preflight import Found, Preflight
+from runner.batch.preflight import Found, Preflight, Told
 from runner.batch.report import Report
 from runner.batch.sending import Sending
 from runner.batch.stop import Stop
@@ -28,6 +28,7 @@ from runner.batch.tally import Tally
 from runner.batch.wishes import Face, Refused, Wishes
 from runner.credential import SmtpCredential
 from runner.errors import FlowpostError
+from runner.ledger.batches import RowState
 from runner.ledger.database import Database
 from runner.ledger.flights import Flights
 from runner.model import Flow
@@ -59,10 +60,9 @@ class Batch:
     def __post_init__(self) -> None:
         settings = self.context.settings
         self.time = datetime.now(UTC)
-        self.batch_id = self.wishes.batch_id or derived_id(
-            self.flow, self.file.digest, self.wishes.key, settings.delivery
-        )
-        self.tally = Tally(self.batch_id, self.flow.name)
+        self.name = self.wishes.batch_id or derived_id(self.flow, self.file.digest, self.wishes.key)
+        self.batch_id = kept_as(self.name, settings.delivery)
+        self.tally = Tally(self.name, self.flow.name)
         self.bodies = Bodies(self.flow, self.file, self.wishes.key)
         self.letters = Letters.of(self.flow, settings, self.context.root, self.batch_id, self.time)
         self.context = replace(self.context, started=self.time)
@@ -89,6 +89,8 @@ class Batch:
 
     async def _rehearse(self) -> None:
         found = await self._look(self._rehearsed)
+        if found.doubles:
+            found = await self._look_again(found, self._rehearsed)
         self.tally.total = found.total
         self.tally.add("invalid", found.bad_rows)
         self._tell_bad(found)
@@ -97,10 +99,11 @@ class Batch:
 
     async def _send(self) -> None:
         settings, database = self.context.settings, self.open_database()
+        others = beside(self.flow, settings, self.context.root)
         async with (
             self._carriage(database) as (carriage, flights),
             Books.open(
-                database, self.batch_id, self.flow, self.file, settings, self.wishes, flights
+                database, self.batch_id, self.flow, self.file, settings, self.wishes, others, flights
             ) as books,
         ):
             second = None if isinstance(carriage, Here) else carriage
@@ -111,7 +114,7 @@ class Batch:
             if self.stop.asked:
                 return
             if not self._tell_bad(found):
-                self.tally.add("invalid", found.bad_rows)
+                await self._stopped_by_rows(found, books)
                 return
             forecast = self._forecast(found, books)
             asked = time.monotonic()
@@ -123,6 +126,7 @@ class Batch:
             ours = await books.begin(found.total, found.end, checked, singly=self.letters is not None)
             await self._know_credential()
             self.begun = True
+            self.report.begin()
             sending = Sending(
                 books, self.context, carriage, self.letters, self.bodies, self.sums, self.stop, self.time
             )
@@ -166,11 +170,8 @@ class Batch:
         """The ids that the row's message has in every attempt."""
         if self.letters is None or self._known is None:
             return ()
-        try:
-            draft = self.letters.fill(row.number, self.bodies.of(row, check=False), self._known)
-        except FlowpostError:
-            return ()
-        return () if draft is None else (draft.message_id,)
+        found = self.letters.message_id(row.number, partial(self.bodies.of, row, check=False), self._known)
+        return () if found is None else (found,)
 
     def _second_pays(self, letters: Letters) -> bool:
         if self.wishes.processes is not None:
@@ -190,28 +191,55 @@ class Batch:
             # Every row was found good before, and nothing has changed since.
             return Found.of(books.checked)
         if self.wishes.preflight:
-            return await self._look(None, second)
+            found = await self._look(None, second)
+            return await self._look_again(found, None) if found.doubles else found
         if self.wishes.key is not None:
-            return await self._preflight(None).count()
+            # A row whose key came before is left out in its turn, as any other bad row.
+            found = await self._preflight(None).count()
+            self.bodies.excluded = found.doubles
+            return found
         return Found()
 
-    async def _look(
-        self,
-        done: Callable[[Row, FlowpostError | None, tuple[str, ...]], None] | None,
-        second: Second | None = None,
-    ) -> Found:
+    async def _look_again(self, found: Found, done: Told | None) -> Found:
+        """With those rows left out whose keys came twice, which only the whole file could tell."""
+        self.bodies.excluded = found.doubles
+        self.tally.counts.clear()
+        if done is not None:
+            self.report.begin()
+        return await self._look(done)
+
+    async def _stopped_by_rows(self, found: Found, books: Books) -> None:
+        """Nothing was sent now; the report tells the bad rows, beside those that have their outcome already."""
+        self.tally.add("invalid", found.bad_rows)
+        for state, number in ({} if books.known is None else books.known.tally).items():
+            name = {RowState.SENT: "already_sent", RowState.SENDING: "unknown"}.get(state, state.value)
+            if state not in (RowState.PENDING, RowState.INVALID):
+                self.tally.add(name, number)
+        if not self.report.wanted:
+            return
+        stood = await books.stood()
+
+        def tell(row: Row, error: FlowpostError | None, ids: tuple[str, ...] | None) -> None:
+            if (record := stood(row.number)) is not None:
+                self.sums.stood_elsewhere(row, record)
+            elif error is not None:
+                self.sums.rehearsed(row, "", error, None)
+
+        await self._know_credential()
+        self.report.begin()
+        await self._look(tell)
+
+    async def _look(self, done: Told | None, second: Second | None = None) -> Found:
         preflight = self._preflight(done)
         if self.letters is not None:
             credential = await self._credential()
             return await preflight.one_message(self.letters, credential, keep=done is None, second=second)
         return await preflight.any_flow(self.flow, self.context, self.batch_id, self.time)
 
-    def _preflight(
-        self, done: Callable[[Row, FlowpostError | None, tuple[str, ...]], None] | None
-    ) -> Preflight:
+    def _preflight(self, done: Told | None) -> Preflight:
         return Preflight(self.file, self.bodies, self.wishes.limit, self.stop, self.face.checking, done)
 
-    def _rehearsed(self, row: Row, error: FlowpostError | None, ids: tuple[str, ...]) -> None:
+    def _rehearsed(self, row: Row, error: FlowpostError | None, ids: tuple[str, ...] | None) -> None:
         self.sums.rehearsed(row, "rendered" if self.wishes.dry_run else "captured", error, ids)
 
     def _tell_bad(self, found: Found) -> bool:
@@ -223,10 +251,18 @@ class Batch:
     def _forecast(self, found: Found, books: Books | None) -> Forecast:
         # Which of a row's messages have left is only counted where a row is one message.
         gone = 0 if books is None or self.letters is None else books.gone
-        shares = [Share(name, max(0, number - gone)) for name, number in found.messages.items()]
+        # Of other flows some may have left, unless all are through.
+        at_most = self.letters is None and books is not None and books.done > 0
+        if at_most and books is not None and books.done >= found.total:
+            found.messages.clear()
+        shares = [
+            Share(name, max(0, number - gone), at_most=at_most) for name, number in found.messages.items()
+        ]
+        if not shares and not self.wishes.preflight and self.letters is not None:
+            shares = [Share(self.letters.credential, None)]
         delivery = self.context.settings.delivery
         return Forecast(
-            batch_id=self.batch_id,
+            batch_id=self.name,
             flow=self.flow.name,
             data=self.file.name,
             total=found.total or None,
@@ -259,7 +295,10 @@ class Batch:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        # SIGHUP is a connection that broke under whoever began it: no reason to leave rows unknown.
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            numbers.append(signal.SIGHUP)
         for number in numbers:
             loop.add_signal_handler(number, self.stop.interrupt)
         try:

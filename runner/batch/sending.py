@@ -49,7 +49,6 @@ class Sending:
     async def run(self, ours: Ours, found: Found) -> None:
         """Send until every row has its outcome; raises what stopped it."""
         writer = self.books.writer
-        self.bodies.excluded = {number: bad.error for number, bad in found.doubles.items()}
         budgets = Budgets(self.books.database)
         pulse = Pulse(writer, ours.owner)
         await pulse.beat()

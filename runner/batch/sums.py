@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from runner.rows import Row, RowFile
 
 
+_SENT = (RowState.SENT, RowState.UNKNOWN, RowState.FAILED)
+"""A message was made, and sent or nearly."""
+
+
 class Sums:
     """Told of each row's last word; a courier's and a carrier's watcher."""
 
@@ -57,8 +61,11 @@ class Sums:
         self._tally.add(already(record.state))
         self.stood_elsewhere(row, record)
 
-    def rehearsed(self, row: Row, status: str, error: FlowpostError | None, ids: tuple[str, ...]) -> None:
-        """A row was looked at, and nothing is sent."""
+    def rehearsed(
+        self, row: Row, status: str, error: FlowpostError | None, ids: tuple[str, ...] | None
+    ) -> None:
+        """A row was looked at, and nothing is sent; ``ids`` are None where there is nothing to send."""
+        status = status if ids is not None else "skipped"
         if error is None:
             self._tally.add(status)
         if self._report.wanted:
@@ -68,7 +75,7 @@ class Sums:
                     line=row.line,
                     key=self.key(row),
                     status=status if error is None else "invalid",
-                    message_ids=ids,
+                    message_ids=ids or (),
                     error=None if error is None else error.as_dict(),
                 )
             )
@@ -114,8 +121,8 @@ class Sums:
         if not self._report.wanted:
             return
         status = already(record.state)
-        # Whoever is to find out what became of it needs to know what to look for.
-        ids = self._ids(row) if record.state is RowState.UNKNOWN else ()
+        # Whoever is to find out what became of a message needs to know what to look for.
+        ids = self._ids(row) if record.state in _SENT else ()
         self._report.add(Result.of(record, line=row.line, key=self.key(row), status=status, message_ids=ids))
 
 

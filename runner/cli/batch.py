@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.boundary import FAILED, INTERRUPTED, OK
+from runner.cli.boundary import FAILED, INTERRUPTED, OK, USAGE, explain
 
 if TYPE_CHECKING:
     from runner.app import App
@@ -83,8 +83,8 @@ Example:
 @click.option(
     "--report",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write NDJSON, a line a row.",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="Write NDJSON, a line a row; - writes to standard output.",
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to sum up.")
 @click.pass_obj
@@ -119,7 +119,10 @@ def command(
     from runner.batch.identity import check_id
     from runner.batch.unknown import Rows
     from runner.batch.wishes import Wishes
+    from runner.errors import UsageError
 
+    if not data:
+        raise UsageError("--data names no file", hint="give the path of a CSV, NDJSON or JSON file, or -")
     app = App.open(directory, os.environ)
     loaded = app.flow(flow)
     wishes = Wishes(
@@ -152,19 +155,23 @@ def _batch(
     yes: bool,
 ) -> int:
     import asyncio
+    from contextlib import closing
 
     from runner.batch.report import Report
     from runner.batch.wishes import Refused
     from runner.cli.batchface import make_face, present
-    from runner.errors import FlowpostError, UsageError
+    from runner.errors import FlowpostError, SecretError, UsageError
     from runner.loops import loop_factory
     from runner.rows import open_rows
 
+    if report_path is not None:
+        _check_report(app, report_path, data, form)
     face = make_face(sys.stderr, yes=yes, dry_run=wishes.dry_run)
     report = Report(report_path)
     stopped: FlowpostError | None = None
     begun = False
-    with open_rows(data, format=data_format, spool=_spool(app, data, dry_run=wishes.dry_run)) as file:
+    spool = _spool(app, data, dry_run=wishes.dry_run)
+    with closing(report), open_rows(data, format=data_format, spool=spool) as file:
         if wishes.key is not None and file.columns and wishes.key not in file.columns:
             raise UsageError(
                 f'--key "{wishes.key}" is no column of {file.name}',
@@ -190,19 +197,46 @@ def _batch(
         except Refused:
             click.echo("nothing was sent", err=True)
             return FAILED
+        except SecretError as error:
+            # Before the first mail: it is the configuration that has to be mended, and no row has failed.
+            click.echo(explain(error), err=True)
+            return USAGE
         finally:
             report.close()
     if interrupted and not begun:
         click.echo("interrupted while the rows were looked at: nothing was sent", err=True)
         return INTERRUPTED
-    present(sys.stderr, tally, stopped, interrupted=interrupted, quiet=wishes.dry_run, resume=_resume())
+    if report.failure is not None:
+        click.echo(f"the report {report_path} could not be written to its end: {report.failure}", err=True)
+    present(
+        sys.stderr,
+        tally,
+        stopped,
+        interrupted=interrupted,
+        quiet=wishes.dry_run,
+        begun=begun,
+        resume=_resume(),
+    )
     if form == "json":
         import json
 
         click.echo(json.dumps({**tally.as_dict(), **({"dry_run": True} if wishes.dry_run else {})}))
     if interrupted:
         return INTERRUPTED
-    return OK if tally.clean and stopped is None else FAILED
+    return OK if tally.clean and stopped is None and report.failure is None else FAILED
+
+
+def _check_report(app: App, path: Path, data: str, form: str) -> None:
+    from runner.batch.report import STDOUT
+    from runner.cli.overwrite import check_target
+    from runner.errors import UsageError
+
+    if path != STDOUT:
+        check_target(app, path, data)
+    elif form == "json":
+        raise UsageError(
+            "--report - and --format json both write to standard output", hint="give --report a file"
+        )
 
 
 def _spool(app: App, data: str, *, dry_run: bool) -> Path | None:
@@ -222,7 +256,9 @@ def _rate(text: str) -> Rate:
     try:
         return Rate(*rate(text))
     except ValueError as error:
-        raise UsageError(f'--rate "{text[:40]}" is not a rate', hint="for example 14/s or 500/day") from error
+        raise UsageError(
+            f'--rate "{text[:40]}" is not a rate', hint="for example 14/s or 500/day; at most 999999999"
+        ) from error
 
 
 def _resume() -> str:

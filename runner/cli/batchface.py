@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -155,6 +156,9 @@ class Bar(Lines):
             )
 
     def _ask(self) -> bool:
+        if not sys.stdin.isatty():
+            # The rows came from there.
+            return super()._ask()
         # The loop does not run while somebody thinks, and so would not hear Ctrl-C.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
@@ -197,11 +201,10 @@ def told(forecast: Forecast) -> list[str]:
     total = "rows" if forecast.total is None else _rows(forecast.total)
     lines = [f"batch {forecast.batch_id}: {total} of {forecast.data} through flow {forecast.flow}"]
     if forecast.goes_on:
-        lines.append(f"  goes on: {_rows(forecast.already)} have their outcome already")
+        has = "has its" if forecast.already == 1 else "have their"
+        lines.append(f"  goes on: {_rows(forecast.already)} {has} outcome already")
     for share in forecast.shares:
-        lines.append(
-            f"  {share.messages:,} message{'s' * (share.messages != 1)} through {share.credential}: {share.told}"
-        )
+        lines.append(f"  {share.told}")
     if forecast.unforeseen:
         lines.append(f"  {_rows(forecast.unforeseen)} whose messages depend on what a server answers")
     if forecast.skipped:
@@ -222,9 +225,10 @@ def present(
     *,
     interrupted: bool,
     quiet: bool,
+    begun: bool,
     resume: str,
 ) -> None:
-    """What came of it, and how to go on."""
+    """What came of it, and how to go on. ``begun``: it was not stopped by rows that cannot be sent."""
 
     def line(text: str) -> None:
         click.echo(text, file=stream)
@@ -246,11 +250,12 @@ def present(
     )
     if quiet:
         return
-    if interrupted or stopped is not None or left > 0:
+    if begun and (interrupted or stopped is not None or left > 0):
         line(f"go on with:\n  {resume}")
     if tally["unknown"]:
+        alone = "is not mailed again on its" if tally["unknown"] == 1 else "are not mailed again on their"
         line(
-            f"{_rows(tally['unknown'])} may have been delivered or not, and so are not mailed again on their own; "
+            f"{_rows(tally['unknown'])} may have been delivered or not, and so {alone} own; "
             "the server's log knows the message_ids that --report gives:\n"
             f"  {resume} --unknown-sent all  # they arrived; or those that did: --unknown-sent 17,40-60\n"
             f"  {resume} --resend-unknown  # they did not"

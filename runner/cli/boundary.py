@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TextIO
@@ -21,6 +22,9 @@ INTERRUPTED = 130
 """Ctrl-C."""
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def guarded(action: Callable[[], object], stderr: TextIO, environ: Mapping[str, str]) -> int:
     """Run ``action`` and return its exit code; what it raises is explained on ``stderr``."""
     try:
@@ -37,6 +41,13 @@ def guarded(action: Callable[[], object], stderr: TextIO, environ: Mapping[str, 
         # The reader of our output went away (``| head``): the interpreter must not complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return OK
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            return _failed(error, stderr, environ)
+        # Most often of standard output; the interpreter must not try to write the rest at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(f"flowpost: cannot write: {error.strerror}", file=stderr)
+        return FAILED
     except Exception as error:  # noqa: BLE001
         return _failed(error, stderr, environ)
     return result if isinstance(result, int) else OK

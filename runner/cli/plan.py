@@ -68,12 +68,15 @@ def command(
     import asyncio
 
     from runner.app import App
+    from runner.cli.overwrite import check_target
     from runner.cli.planned import written
 
     if data is not None and body is not None:
         raise click.UsageError("--data and --body are two ways to say for whom: give one of them")
     form = form or ("text" if output is None else _ENDINGS.get(Path(output).suffix.lower(), "text"))
     app = App.open(directory, os.environ)
+    if output is not None:
+        check_target(app, Path(output), data)
     loaded = app.flow(flow)
     with _source(app, loaded, data, body, key) as (name, entries, file):
         plan = asyncio.run(_plan(app, loaded, name, entries, file, key, against, limit))

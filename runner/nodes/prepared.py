@@ -186,6 +186,13 @@ class PreparedSmtp:
         except NotStraight:
             return None
 
+    def message_id(self, credential: SmtpCredential, key: tuple[str, ...]) -> str | None:
+        """The id that the message of ``key`` has in every attempt; None where its sender depends on the row."""
+        if "sender" not in self._kept:
+            return None
+        given: Any = self._kept["sender"]
+        return message_id(self._sender_of(given, credential).domain, *key)
+
     def _write(
         self, params: dict[str, Any], credential: SmtpCredential, key: tuple[str, ...], date: datetime
     ) -> tuple[Mail, Composed]:

@@ -17,6 +17,8 @@ from runner.rows.words import counted, shown
 DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_ROWS = 20
 _SEP = re.compile(r"sep=([^\"\r\n])(?:\r\n?|\n|\Z)", re.IGNORECASE)
+_JSON = re.compile(r"""\s*(?:\[\s*)?\{\s*(?:\}|"[^"\n]*"\s*:)""")
+"""The begin of an object, or of an array of them, which no spreadsheet writes as its columns' names."""
 _BLANK_LINES = re.compile(r"(?: *+(?:\r\n?|\n))*")
 _RECORD = re.compile(r'(?:"[^"]*+"|[^"\r\n])*+')
 _QUOTED = re.compile(r'"[^"]*+"')
@@ -85,6 +87,10 @@ def _parse(
                 f"{name} is empty", hint="expected a line with the columns' names, and a line for each row"
             )
         return None
+    if _JSON.match(text, at):
+        raise broken(
+            name, line, "this is JSON and not CSV", "name the file .json or .ndjson, or give --data-format"
+        )
     reader = csv.reader(StringIO(text[at:], newline=""), delimiter=delimiter, strict=True)
     try:
         columns = tuple(next(reader))

@@ -312,6 +312,70 @@ def test_redirect_sends_to_one_address_and_is_another_batch_than_the_live_one(
     assert ready.call(*ONCE).json["sent"] == 3
 
 
+def test_a_rehearsal_under_a_name_is_another_batch_than_the_real_one_of_that_name(
+    ready: Workspace, server: ScriptedServer
+) -> None:
+    contacts(ready, 3)
+    settings = ready.root / "flowpost.yaml"
+    live = settings.read_text()
+    for address in ("qa@example.org", "boss@example.org"):
+        settings.write_text(live + f"delivery: {{mode: redirect, to: {address}}}\n")
+        staged = ready.call(*ONCE, "--batch-id", "november")
+        assert (staged.json["sent"], staged.json["batch_id"]) == (3, "november")
+        assert ready.call(*ONCE, "--batch-id", "november").json["already_sent"] == 3
+    settings.write_text(live)
+    assert ready.call(*ONCE, "--batch-id", "november").json["sent"] == 3
+    assert to(server) == {"qa@example.org": 3, "boss@example.org": 3, **dict.fromkeys(addresses(3), 1)}
+
+
+def test_what_an_allowlist_let_through_is_not_mailed_again_live(
+    ready: Workspace, server: ScriptedServer
+) -> None:
+    contacts(ready, 3)
+    settings = ready.root / "flowpost.yaml"
+    live = settings.read_text()
+    settings.write_text(live + "delivery: {mode: allowlist, allow: [c2@example.net]}\n")
+    assert ready.call(*ONCE, "--skip-invalid").json["sent"] == 1
+    settings.write_text(live)
+    answer = ready.call(*ONCE)
+    assert (answer.code, answer.json["sent"], answer.json["already_sent"]) == (0, 2, 1)
+    assert to(server) == dict.fromkeys(addresses(3), 1)
+
+
+@pytest.mark.parametrize("what", ["vars", "attached files"])
+def test_what_messages_are_made_of_beside_the_flow_is_refused_when_it_changed(
+    ready: Workspace, server: ScriptedServer, what: str
+) -> None:
+    contacts(ready, 4)
+    settings = ready.root / "flowpost.yaml"
+    text = settings.read_text()
+    settings.write_text(text + "vars: {brand: Acme}\n")
+    ready.write("a.txt", "one")
+    attached = "      attachments: [{file: a.txt}]\n    retry:"
+    ready.flow(
+        "news", NEWS.replace("subject: News", "subject: <<vars.brand>> News").replace("    retry:", attached)
+    )
+    assert ready.call(*ONCE, "--limit", "2").code == 0
+    assert ready.call(*ONCE, "--limit", "3").code == 0
+    if what == "vars":
+        settings.write_text(text + "vars: {brand: Other}\n")
+    else:
+        ready.write("a.txt", "two")
+    answer = ready.call(*ONCE)
+    assert (answer.code, f"the {what} have changed" in answer.err) == (2, True)
+    assert ready.call(*ONCE, "--accept-changed-flow").json["sent"] == 1
+    assert ready.call(*ONCE).json["already_sent"] == 4
+
+
+def test_a_key_that_is_missing_is_a_mistake_of_the_configuration(
+    ready: Workspace, server: ScriptedServer
+) -> None:
+    contacts(ready, 2)
+    ready.environ["SOPS_AGE_KEY"] = "garbage"
+    answer = ready.call(*ONCE)
+    assert (answer.code, answer.out, "[ESECRET]" in answer.err) == (2, "", True)
+
+
 def test_an_allowlist_refuses_other_rows_before_the_first_mail(
     ready: Workspace, server: ScriptedServer
 ) -> None:

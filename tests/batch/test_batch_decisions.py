@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.batch.keys import Keys
+from runner.batch.keys import First, Keys
 from runner.batch.trouble import Trouble
 from runner.batch.verdict import STRIKES, Then, after_error, after_outcome
 from runner.batch.window import Window
@@ -171,11 +171,16 @@ def test_doubles_are_every_row_but_the_first_of_a_key() -> None:
     for row in data:
         keys.add(row)
     found = keys.doubles(lambda: data)
-    assert [(each.row, each.key, each.first_row, each.first_line) for each in found] == [
-        (3, "a", 1, 2),
-        (5, "b", 2, 3),
-        (6, "a", 1, 2),
-    ]
+    assert found == {3: First("a", 1, 2), 5: First("b", 2, 3), 6: First("a", 1, 2)}
+
+
+def test_a_row_that_cannot_be_sent_is_no_first_one() -> None:
+    data = [Row(n, n + 1, {"k": "a"}, None) for n in (1, 2, 3)]
+    keys = Keys(lambda row: str(row.body["k"]))
+    for row in data[1:]:
+        keys.add(row)
+
+    assert keys.doubles(lambda: data) == {3: First("a", 2, 3)}
 
 
 def test_rows_are_read_again_only_when_there_are_doubles() -> None:
@@ -185,7 +190,7 @@ def test_rows_are_read_again_only_when_there_are_doubles() -> None:
     keys = Keys(lambda row: str(row.body["k"]))
     for n in range(100):
         keys.add(Row(n + 1, n + 2, {"k": n}, None))
-    assert keys.doubles(never) == []
+    assert keys.doubles(never) == {}
 
 
 def test_every_error_of_the_tree_has_a_verdict() -> None:

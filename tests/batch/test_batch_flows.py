@@ -162,6 +162,38 @@ def test_a_message_that_is_known_to_have_arrived_is_one_and_the_row_goes_on_behi
         assert arrived(server) == {"c1@example.net": 1, "archive@example.org": 1}
 
 
+def test_who_was_refused_stands_in_the_report_of_such_a_row(workspace: Workspace) -> None:
+    script = {"RCPT": ["ok", "550 5.1.1 nobody", "ok", "550 5.1.1 nobody", "ok"]}
+    with smtp_server(script=script) as server:
+        prepare(workspace, server, max_connections=1)
+        node = "for_each: << trigger.body.all >>\n    on_error: continue\n    smtp: {credential: ops, to: << item >>, subject: s, body_format: text, body: b}"
+        workspace.flow("news", f"name: news\nnodes:\n  - id: mail\n    {node}\n")
+        workspace.write(
+            "c.ndjson",
+            '{"all": ["a@example.net", "b@example.net"]}\n{"all": [["c@example.net", "d@example.net"]]}\n',
+        )
+        answer = workspace.call(
+            "batch", "news", "--data", "c.ndjson", "--yes", "--report", "report.ndjson", "--concurrency", "1"
+        )
+    found = lines(workspace.root / "report.ndjson")
+    assert [line["accepted"] for line in found] == [["a@example.net"], ["c@example.net"]], answer.err
+    assert [[each["address"] for each in line["rejected"]] for line in found] == [
+        ["b@example.net"],
+        ["d@example.net"],
+    ]
+
+
+def test_what_is_left_of_such_a_batch_is_told_as_the_most_that_it_can_be(
+    workspace: Workspace, server: ScriptedServer
+) -> None:
+    prepare(workspace, server)
+    workspace.flow("news", TWO)
+    contacts(workspace, 4)
+    assert workspace.call(*ONCE, "--limit", "2").code == 0
+    assert "at most 8 messages through ops" in workspace.call(*ONCE).err
+    assert "messages through" not in workspace.call(*ONCE).err
+
+
 def test_a_refused_login_stops_such_a_batch_too(workspace: Workspace) -> None:
     with smtp_server(script={"AUTH": ["535 5.7.8 wrong password"]}) as server:
         prepare(workspace, server)
