@@ -181,7 +181,7 @@ def _work(worker: Worker, channel: socket.socket) -> None:
         # Ctrl-C reaches both; what it means is for the first to say. And the loop that is running here is not ours:
         # its wake-up socket is the other's.
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(worker.serve(channel))

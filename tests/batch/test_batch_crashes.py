@@ -173,20 +173,21 @@ def test_the_rows_of_a_process_that_died_are_taken_over(workspace: Workspace, po
         assert time.monotonic() - killed < 60
 
 
-@pytest.mark.parametrize("signalled", ["alone", "first", "both"])
+@pytest.mark.parametrize("signalled", ["alone", "first", "both", "gone"])
 def test_ctrl_c_finishes_what_is_on_its_way_and_says_how_to_go_on(
     workspace: Workspace, signalled: str
 ) -> None:
-    """``alone``: there is one process; ``both``: a terminal tells the second one too."""
+    """``alone``: there is one process; ``both``: a terminal tells the second one too, and ``gone`` when it hangs up."""
+    number = signal.SIGHUP if signalled == "gone" else signal.SIGINT
     processes = "1" if signalled == "alone" else "2"
     with smtp_server(script={"DATA_END": "after 0.02: 250 2.0.0 ok"}) as server:
         prepare(workspace, server, max_connections=2)
         contacts(workspace, 200)
         running = Running(workspace, *COMMAND, "--processes", processes)
         until(lambda: len(server.received) > 20, 30, running.err)
-        if signalled == "both":
-            os.kill(children(running.process.pid)[0], signal.SIGINT)
-        running.signal(signal.SIGINT)
+        if signalled in ("both", "gone"):
+            os.kill(children(running.process.pid)[0], number)
+        running.signal(number)
         code, summary = running.end(20)
         assert code == 130
         assert "go on with:\n  flowpost batch news --data contacts.csv" in running.err
