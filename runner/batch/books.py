@@ -198,7 +198,7 @@ class Books:
             dialect=self.database.dialect,
             last=last,
             decide=decide.of,
-            left=(lambda owner, number: True) if traces is None else traces.left,
+            fate=(lambda owner, number: RowState.UNKNOWN) if traces is None else traces.fate,
         )
         if self.known is not None:
             await self.writer.write(

@@ -78,7 +78,15 @@ class Here:
         """See ``Carriage``."""
         assert not isinstance(written, Elsewhere)
         letter = sealed(self._flights, number, envelope, written.data, dotted=written.dotted)
-        return self._sender.submit(credential, letter)
+        job = self._sender.submit(credential, letter)
+        if self._flights is not None:
+            job.add_done_callback(partial(self._landed, self._flights, number))
+        return job
+
+    @staticmethod
+    def _landed(flights: Flights, number: int, job: asyncio.Future[Outcome]) -> None:
+        if not job.cancelled() and job.exception() is None and not job.result().rejected:
+            flights.arrived(number)
 
     def abandon(self, flying: Iterable[asyncio.Future[Outcome]]) -> None:
         """See ``Carriage``."""

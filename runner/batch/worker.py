@@ -150,6 +150,8 @@ class Worker:
             self._tell(number, _told(error))
         else:
             outcome = job.result()
+            if self.flights is not None and not outcome.rejected:
+                self.flights.arrived(number)
             self._tell(number, (outcome.accepted, outcome.rejected, outcome.response))
 
     def _tell(self, number: int, result: Ended) -> None:

@@ -96,15 +96,15 @@ class Ours:
         dialect: str,
         last: int | None,
         decide: Decide = lambda connection, number: RowState.UNKNOWN,
-        left: Callable[[str | None, int], bool] = lambda owner, number: True,
+        fate: Callable[[str | None, int], RowState] = lambda owner, number: RowState.UNKNOWN,
     ) -> None:
         """``dialect`` is the database's; with SQLite no other process can live.
 
-        ``last``: the last row that is asked for, None for all. ``left`` says whether the message of a dead owner's
-        row, whose intent stands, may have left.
+        ``last``: the last row that is asked for, None for all. ``fate`` says what became of the message of a dead
+        owner's row, whose intent stands: PENDING when it never left, SENT, or UNKNOWN.
         """
         self._decide = decide
-        self._left = left
+        self._fate = fate
         self._dialect = dialect
         self.serial = serial
         self.chunk = chunk
@@ -184,22 +184,23 @@ class Ours:
         execute(connection, "batches.reopen_chunks", batch=self.serial, chunk=self.chunk)
 
     def _take_back(self, connection: Connection) -> None:
-        """Whoever was sending is dead. What had certainly not left is as if its intent had never been."""
+        """Whoever was sending is dead: what is not known of its messages is unknown."""
         stood = list(rows(connection, "batches.sending_rows", batch=self.serial, chunk=self.chunk))
         execute(connection, "batches.hold_rows", batch=self.serial, first=1, last=_FAR)
         for row in stood:
-            if not self._left(row["owner"], row["number"]):
-                values = {"batch": self.serial, "number": row["number"], "state": RowState.PENDING.value}
-                execute(connection, "batches.decide_row", **values, response=None)
+            if (state := self._fate(row["owner"], row["number"])) is not RowState.UNKNOWN:
+                self._decided(connection, row["number"], state, "accepted before the process was killed")
 
     def _decide_unknown(self, connection: Connection, first_: int, last: int) -> None:
         stretch = {"batch": self.serial, "first": first_, "last": last}
         for row in rows(connection, "batches.unknown_rows", **stretch):
-            state = self._decide(connection, row["number"])
-            if state is not RowState.UNKNOWN:
-                response = "resolved as sent" if state is RowState.SENT else None
-                values = {"batch": self.serial, "number": row["number"], "state": state.value}
-                execute(connection, "batches.decide_row", **values, response=response)
+            if (state := self._decide(connection, row["number"])) is not RowState.UNKNOWN:
+                self._decided(connection, row["number"], state, "resolved as sent")
+
+    def _decided(self, connection: Connection, number: int, state: RowState, response: str) -> None:
+        values = {"batch": self.serial, "number": number, "state": state.value}
+        told = response if state is RowState.SENT else None
+        execute(connection, "batches.decide_row", **values, response=told)
 
 
 def find_batch(connection: Connection, batch_id: str) -> Known | None:

@@ -1,9 +1,9 @@
-"""Which messages may have left this machine, noted where a kill of the process does not reach.
+"""Which messages have left this machine, and which were accepted, noted where a kill of the process does not reach.
 
-Intents are on disk before their messages leave, some ahead of time, so that no connection waits for a commit. After a
-``kill -9`` this file tells those that were on their way from those that were only at hand: a byte a row, in the
-system's memory of a file. It is not forced to the disk and need not be: it counts only until the machine starts anew.
-Whatever it does not know for certain counts as having left.
+Intents are on disk before their messages leave, some ahead of time, and outcomes a little after they are known, so that
+no connection waits for a commit. After a ``kill -9`` this file tells those that were on their way from those that were
+only at hand, and from those that had arrived: a byte a row, in the system's memory of a file. It is not forced to the
+disk and need not be: it counts only until the machine starts anew. What it does not know for certain is unknown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 
 from runner.errors import Unavailable
+from runner.ledger.batches import RowState
 
+_LEAVES, _ARRIVED = b"\1", b"\2"
 _HEAD = 256
 """Octets before the first row's byte: what the file is, which start of the machine, whose rows."""
 _KIND = "flowpost flights 1"
@@ -59,6 +61,10 @@ class Flights:
         aside, self._aside = self._aside, None
         if self._handle is None or aside is None:
             return
+        for other in aside.parent.glob(f"{self._path.name}.*"):
+            if other != aside:
+                # Of a process that was killed before it began.
+                other.unlink(missing_ok=True)
         try:
             os.pwrite(self._handle, head.ljust(_HEAD, b"\0"), 0)
             aside.replace(self._path)
@@ -68,12 +74,19 @@ class Flights:
 
     def leaves(self, number: int) -> None:
         """The last octets of this row's message are about to leave. Unavailable when that can be noted nowhere."""
+        self._note(number, _LEAVES)
+
+    def arrived(self, number: int) -> None:
+        """The server has accepted this row's message for everybody."""
+        self._note(number, _ARRIVED)
+
+    def _note(self, number: int, what: bytes) -> None:
         if self._handle is None:
             return
         try:
-            os.pwrite(self._handle, b"\1", _HEAD + number)
+            os.pwrite(self._handle, what, _HEAD + number)
         except OSError:
-            # Without a file everything counts as having left.
+            # Without a file everything is unknown.
             self.end()
 
     def left(self, number: int) -> bool:
@@ -97,6 +110,9 @@ class Flights:
             raise Unavailable(f"{self._path} cannot be removed: {exc.strerror}") from exc
 
 
+_FATES = {b"": RowState.PENDING, b"\0": RowState.PENDING, _ARRIVED: RowState.SENT}
+
+
 class Traces:
     """The notes that an earlier process has left at ``path``."""
 
@@ -112,14 +128,15 @@ class Traces:
             if kind == _KIND and start and boot == start[0] and abs(float(moment) - start[1]) < _DRIFT:
                 self._owner = owner
 
-    def left(self, owner: str | None, number: int) -> bool:
-        """Whether the message of ``owner``'s row may have left: only a note that says so makes it certain that not."""
+    def fate(self, owner: str | None, number: int) -> RowState:
+        """What became of ``owner``'s message of this row: PENDING when it certainly never left, SENT, or UNKNOWN."""
         if self._handle is None or owner is None or owner != self._owner:
-            return True
+            return RowState.UNKNOWN
         try:
-            return os.pread(self._handle, 1, _HEAD + number) not in (b"", b"\0")
+            note = os.pread(self._handle, 1, _HEAD + number)
         except OSError:
-            return True
+            return RowState.UNKNOWN
+        return _FATES.get(note, RowState.UNKNOWN)
 
     def close(self) -> None:
         """Let go of them; they stay as they are."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.ledger.batches import RowState
 from runner.ledger.flights import Flights, Traces, started
 
 ME = "host:00000000-0000-4000-8000-000000000000"
@@ -23,21 +24,28 @@ def path(tmp_path: Path) -> Path:
 
 
 def noted(path: Path, *numbers: int, owner: str = ME) -> None:
-    """A process that noted these and was killed."""
+    """A process that noted these and was killed; those below zero had arrived."""
     code = (
         "import os, sys\nfrom pathlib import Path\nfrom runner.ledger.flights import Flights\n"
         "flights = Flights.make(Path(sys.argv[1]))\nflights.begin(sys.argv[2])\n"
-        "for number in sys.argv[3:]:\n    flights.leaves(int(number))\n"
+        "for number in map(int, sys.argv[3:]):\n    flights.leaves(abs(number))\n"
+        "    if number < 0:\n        flights.arrived(-number)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path), owner, *map(str, numbers)], timeout=60)
     assert done.returncode == -signal.SIGKILL
 
 
-def left(path: Path, *numbers: int, owner: str | None = ME) -> list[bool]:
+def left(path: Path, *numbers: int, owner: str | None = ME) -> list[bool | str]:
+    """True for what is unknown, False for what never left, ``sent``."""
     traces = Traces(path)
+    told: dict[RowState, bool | str] = {
+        RowState.UNKNOWN: True,
+        RowState.PENDING: False,
+        RowState.SENT: "sent",
+    }
     try:
-        return [traces.left(owner, number) for number in numbers]
+        return [told[traces.fate(owner, number)] for number in numbers]
     finally:
         traces.close()
 
@@ -49,6 +57,13 @@ def test_what_was_noted_has_left_and_all_else_has_not(path: Path) -> None:
         True, False, True, False, True, False, False,
     ]  # fmt: skip
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_accepted_is_sent(path: Path) -> None:
+    noted(path, -1, 2)
+
+    assert left(path, 1, 2, 3) == ["sent", True, False]
+    assert left(path, 1, owner="another:1") == [True]
 
 
 def test_a_row_of_somebody_else_may_have_left(path: Path) -> None:
@@ -143,3 +158,12 @@ def test_where_nothing_can_be_written_there_are_no_notes(path: Path) -> None:
     path.parent.joinpath("file").write_text("")
 
     assert Flights.make(path.parent / "file" / "x.flights") is None
+
+
+def test_what_a_process_left_aside_that_was_killed_before_it_began_is_taken_away(path: Path) -> None:
+    path.with_name(f"{path.name}.4711").write_bytes(b"")
+    flights = Flights.make(path)
+    assert flights is not None
+    flights.begin(ME)
+    assert list(path.parent.iterdir()) == [path]
+    flights.end()

@@ -102,8 +102,10 @@ SELECT number FROM batch_rows
 WHERE batch = :batch AND state = 'unknown' AND number BETWEEN :first AND :last ORDER BY number;
 
 -- name: decide_row
--- A person decided about one of them.
-UPDATE batch_rows SET state = :state, attempts = 0, response = :response, error = NULL, at = flowpost_now()
+-- Somebody knows better about one of them.
+UPDATE batch_rows
+SET state = :state, attempts = CASE WHEN :state = 'pending' THEN 0 ELSE attempts END, response = :response,
+    error = NULL, at = flowpost_now()
 WHERE batch = :batch AND number = :number AND state = 'unknown';
 
 -- name: reopen
