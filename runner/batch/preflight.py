@@ -181,6 +181,10 @@ class Preflight:
                 found.count(message.credential)
             unforeseen = [each for each in rehearsed.unforeseen if each.type == "smtp"]
             found.unforeseen += bool(unforeseen)
+            for each in unforeseen:
+                # It is sent, whatever the answer makes of it.
+                if each.credential is not None and each.certain:
+                    found.count(each.credential)
             if not rehearsed.messages and not unforeseen:
                 found.skipped += 1
             self._tell(row, None, () if rehearsed.messages or unforeseen else None)

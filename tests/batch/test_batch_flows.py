@@ -119,7 +119,8 @@ def test_what_a_server_will_answer_does_not_block_the_look_before(
     contacts(workspace, 6)
     answer = workspace.call(*ONCE)
     assert answer.code == 0, answer.err
-    assert "6 rows whose messages depend on what a server answers" in answer.err
+    assert "  6 messages through ops: no rate is set\n" in answer.err
+    assert "  6 rows whose messages depend on what a server answers\n" in answer.err
     assert set(crm.asked.values()) == {1}
     assert to(server) == dict.fromkeys(addresses(6), 1)
 
