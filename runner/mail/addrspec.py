@@ -97,6 +97,12 @@ def wire(spec: str) -> str:
     return f"{local}@{to_ascii(domain)}"
 
 
+def mailbox_key(sent: str) -> str:
+    """What two addresses, as SMTP carries them, have in common when they are one: domains know no case."""
+    local, _, domain = sent.rpartition("@")
+    return f"{local}@{domain.lower()}"
+
+
 def _local(local: str) -> str:
     if not local:
         raise NotAnAddress("there is nothing before the @")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from runner.errors import AddressError, HeaderError, ReservedHeaderError
 from runner.mail.address import Address
-from runner.mail.addrspec import NotAnAddress, canonical, is_usual, split
+from runner.mail.addrspec import NotAnAddress, canonical, is_usual, mailbox_key, split
 from runner.mail.body import HOLE, Encoded, text_body
 from runner.mail.headers import REDIRECTED_FROM, check_header, forbid_line_ends
 from runner.mail.limits import check_limits
@@ -144,8 +144,7 @@ def _envelope(mail: Mail) -> Envelope:
     for address in mail.recipients:
         wire, needs = _wire(address)
         utf8 |= needs
-        local, _, domain = wire.rpartition("@")
-        recipients.setdefault(f"{local}@{domain.lower()}", wire)
+        recipients.setdefault(mailbox_key(wire), wire)
     if not recipients:
         raise AddressError(
             "Invalid address: the message has no recipient", hint="give at least one address in to"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from runner.errors import LimitError
+from runner.mail.addrspec import mailbox_key
+from runner.mail.mailbox import Address
 from runner.mail.message import Mail
 
 MAX_BODY_BYTES = 10_000_000
@@ -14,14 +18,20 @@ MAX_SUBJECT = 998
 MAX_HEADERS = 50
 """Custom headers."""
 MAX_RECIPIENTS = 100
-"""To, Cc and Bcc together."""
+"""To, Cc and Bcc together, each mailbox once."""
+
+
+def count_mailboxes(addresses: Iterable[Address]) -> int:
+    """How many recipients an envelope to all of them has."""
+    return len({mailbox_key(address.wire) for address in addresses})
 
 
 def check_limits(mail: Mail) -> None:
     """LimitError (ELIMIT) when ``mail`` passes a limit; the message says what was found and what is allowed."""
-    recipients = len(mail.recipients)
-    if recipients > MAX_RECIPIENTS:
-        raise _passed("recipients", recipients, MAX_RECIPIENTS)
+    recipients = mail.recipients
+    # Who stands there twice is looked for only where it matters.
+    if len(recipients) > MAX_RECIPIENTS and (found := count_mailboxes(recipients)) > MAX_RECIPIENTS:
+        raise _passed("recipients", found, MAX_RECIPIENTS)
     if len(mail.subject) > MAX_SUBJECT:
         raise _passed("characters in the subject", len(mail.subject), MAX_SUBJECT)
     if len(mail.headers) > MAX_HEADERS:

@@ -6,10 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 
 from runner.errors import AttachmentError, FlowpostError, HeaderError, LimitError
 from runner.mail import fields
-from runner.mail.address import from_value
+from runner.mail.address import Address, from_value
 from runner.mail.attach import clean_filename, decode_base64
 from runner.mail.headers import check_header
-from runner.mail.limits import MAX_ATTACHMENTS_BYTES, MAX_HEADERS, MAX_RECIPIENTS, MAX_SUBJECT
+from runner.mail.limits import (
+    MAX_ATTACHMENTS_BYTES,
+    MAX_HEADERS,
+    MAX_RECIPIENTS,
+    MAX_SUBJECT,
+    count_mailboxes,
+)
 
 Pointer = tuple[str | int, ...]
 Found = tuple[Pointer, FlowpostError]
@@ -25,15 +31,15 @@ def lint(params: Mapping[str, object]) -> Iterator[Found]:
 
 
 def _addresses(params: Mapping[str, object]) -> Iterator[Found]:
-    recipients = 0
+    recipients: list[Address] = []
     for name in ("to", "cc", "bcc"):
         for pointer, text in _literal_texts((name,), params.get(name)):
             try:
-                recipients += len(from_value(text, name))
+                recipients += from_value(text, name)
             except FlowpostError as error:
                 yield pointer, error
-    if recipients > MAX_RECIPIENTS:
-        yield ("to",), LimitError(f"{recipients} recipients, at most {MAX_RECIPIENTS} a message")
+    if (found := count_mailboxes(recipients)) > MAX_RECIPIENTS:
+        yield ("to",), LimitError(f"{found} recipients, at most {MAX_RECIPIENTS} a message")
     for name in ("from", "reply_to"):
         value = params.get(name)
         if isinstance(value, str):

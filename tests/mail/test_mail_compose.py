@@ -17,6 +17,7 @@ from runner.model import Attachment, Envelope
 
 PDF = Attachment("a.pdf", "application/pdf", b"%PDF-1.7\r\n\x00\xff")
 LOGO = Attachment("logo.png", "image/png", b"\x89PNG", cid="logo")
+MANY = tuple(Address("", f"r{number}@example.com") for number in range(101))
 
 
 def test_a_small_text_mail_is_exactly_these_octets() -> None:
@@ -245,7 +246,7 @@ def test_a_header_that_a_parameter_sets_is_not_set_twice() -> None:
     [
         ({"subject": "ü" * 999}, "999 characters"),
         ({"headers": (("X-A", "b"),) * 51}, "51 custom headers"),
-        ({"to": (BOB,) * 60, "bcc": (BOB,) * 41}, "101 recipients"),
+        ({"to": MANY[:60], "bcc": MANY[60:]}, "101 recipients"),
         ({"text": "é" * (MAX_BODY_BYTES // 2 + 1)}, "10,000,002 bytes"),
         ({"html": "a" * (MAX_BODY_BYTES + 1)}, "10,000,001 bytes"),
         ({"attachments": (Attachment("a", "a/b", bytes(MAX_ATTACHMENTS_BYTES)), PDF)}, "25,000,012 bytes"),
@@ -257,6 +258,13 @@ def test_what_passes_a_limit_is_refused_with_both_figures(fields: dict[str, obje
 
     assert figure in caught.value.message
     assert "at most" in caught.value.message
+
+
+def test_recipients_are_counted_as_the_envelope_will_hold_them() -> None:
+    shouted = tuple(Address("", one.addr_spec.replace("example", "EXAMPLE")) for one in MANY[:60])
+    composed, _ = written(mail(to=MANY[:60], cc=shouted))
+
+    assert len(composed.envelope.recipients) == 60
 
 
 def test_a_date_without_a_zone_is_a_mistake_of_the_caller() -> None:
