@@ -19,6 +19,7 @@ _MAX_OPEN = 4_000_000
 _MAX_MATCHING = 60_000_000
 _MAX_MESSAGE = 300
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
+_LEFT = re.compile(r"<!--|</?(mj-[a-z0-9-]{1,60})", re.IGNORECASE)
 _STYLE = re.compile(r"<style\b[^<>]*>([^<]*)", re.IGNORECASE)
 # elements without an end tag, and those whose end tag people leave away: they do not nest by themselves
 # fmt: off
@@ -42,14 +43,33 @@ def compile_mjml(source: str) -> str:
         html: str = mjml2html(source)
     except Exception as error:  # (the library raises what it likes)
         raise TemplateError(f"the MJML cannot be compiled: {str(error)[:_MAX_MESSAGE]}") from error
+    if (left := _left_over(html)) is not None:
+        raise TemplateError(
+            f"unknown MJML element <{left}>, or one that cannot stand where it does",
+            hint="compare its name and its place with the MJML documentation",
+        )
     return html
+
+
+def _left_over(html: str) -> str | None:
+    """The first element that MJML did not know and left as it stood; None when there is none."""
+    at = 0
+    while (match := _LEFT.search(html, at)) is not None:
+        if match[1] is not None:
+            return match[1]
+        # MJML that is commented out stays so.
+        at = html.find("-->", match.end())
+        if at < 0:
+            break
+    return None
 
 
 def inline_css(html: str) -> str:
     """The document with its ``<style>`` rules moved onto the elements; raises TemplateError.
 
-    Rules that cannot move (media queries) stay. Remote and local stylesheets are never loaded. At most
-    10,000,000 characters, 200,000 tags and 400 elements within one another.
+    Rules that cannot move stay in a ``<style>``: media queries, ``:hover``, ``::before``, and selectors that match
+    nothing. Remote and local stylesheets are never loaded. At most 10,000,000 characters, 200,000 tags and 400
+    elements within one another.
     """
     import css_inline
 
@@ -62,8 +82,13 @@ def inline_css(html: str) -> str:
         raise TemplateError(
             "the styles are too many for so many elements", hint="leave inline_css away, or use fewer rules"
         )
+    # Not keep_style_tags: it would send every rule a second time, also those that have moved.
     inliner = css_inline.CSSInliner(
-        load_remote_stylesheets=False, keep_style_tags=False, keep_at_rules=True, keep_link_tags=True
+        load_remote_stylesheets=False,
+        keep_style_tags=False,
+        keep_at_rules=True,
+        keep_link_tags=True,
+        remove_inlined_selectors=True,
     )
     try:
         return str(inliner.inline(html))

@@ -206,6 +206,35 @@ def test_mjml_that_is_broken_is_a_template_error(root: Path) -> None:
         Templates(root).compile_file("broken.mjml", Kind.HTML, WHERE).render(SCOPE)
 
 
+@pytest.mark.parametrize(
+    ("content", "left"),
+    [
+        ("<mj-foo>x</mj-foo>", "mj-foo"),
+        ("<mj-foo/>", "mj-foo"),
+        ("<mj-text>a <mj-button>b</mj-button></mj-text>", "mj-button"),
+        ("<MJ-Text>a</MJ-Text>", "MJ-Text"),
+        ("<mj-text><!-- <mj-old>a</mj-old> --></mj-text><mj-txt>b</mj-txt>", "mj-txt"),
+    ],
+)
+def test_an_element_that_mjml_does_not_know_is_not_mailed(root: Path, content: str, left: str) -> None:
+    (root / "odd.mjml").write_text(
+        f"<mjml><mj-body><mj-section><mj-column>{content}</mj-column></mj-section></mj-body></mjml>"
+    )
+    with pytest.raises(TemplateError, match=f"unknown MJML element <{left}>.*templates/odd.mjml"):
+        Templates(root).compile_file("odd.mjml", Kind.HTML, WHERE).render(SCOPE)
+
+
+def test_mjml_in_a_comment_or_a_value_is_no_element(root: Path) -> None:
+    (root / "plain.mjml").write_text(
+        "<mjml><mj-body><mj-section><mj-column><!-- <mj-old>a</mj-old> -->"
+        "<mj-text><<name>> &lt;mj-foo></mj-text></mj-column></mj-section></mj-body></mjml>"
+    )
+    scope = {**SCOPE, "name": "<mj-foo>"}
+    found = Templates(root).compile_file("plain.mjml", Kind.HTML, WHERE).render(scope)
+
+    assert "&lt;mj-foo&gt; &lt;mj-foo" in found
+
+
 def test_mjml_reads_no_files_of_its_own(root: Path, tmp_path: Path) -> None:
     (root / "inc.mjml").write_text(
         f'<mjml><mj-body><mj-include path="{tmp_path}/secret.txt" /></mj-body></mjml>'
@@ -236,6 +265,21 @@ def test_styles_move_onto_the_elements() -> None:
 
     assert '<p style="color: red;">x</p>' in found
     assert "<style>" not in found
+
+
+def test_rules_that_cannot_move_stay_in_a_style_element() -> None:
+    rules = "a:hover{color:blue} .x::before{content:'+'} @media (max-width:9px){a{color:gray}} a:visited{color:gray}"
+    found = inline_css(
+        f"<html><head><style>a, a:focus{{color:red}} {rules}</style></head><body><a class='x'>x</a></body></html>"
+    )
+    style = found.partition("<style>")[2].partition("</style>")[0]
+
+    assert '<a class="x" style="color: red;">' in found
+    places = [
+        style.find(kept) for kept in ("a:focus {", "a:hover {", ".x::before {", "@media (max-", "a:visited {")
+    ]
+    assert -1 not in places
+    assert places == sorted(places)
 
 
 def test_media_queries_stay() -> None:
