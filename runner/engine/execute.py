@@ -166,8 +166,10 @@ class Execution:
 
 def _items(node: Node, value: object) -> list[object]:
     if isinstance(value, Mapping | str | bytes) or not hasattr(value, "__iter__"):
+        from runner.schema.words import kind_of
+
         raise TemplateError(
-            f'for_each of node "{node.id}" needs a list and got {type(value).__name__}',
+            f'for_each of node "{node.id}" needs a list and got {kind_of(value)}',
             hint="give a list, for example << trigger.body.rows >>",
         )
     items: list[object] = []
@@ -181,11 +183,17 @@ def _items(node: Node, value: object) -> list[object]:
 
 
 def _gather(done: list[NodeResult]) -> NodeResult:
-    """A list's results as one: failed when any item failed, with the first item's error."""
-    failed = [result for result in done if result.status is Status.FAILED]
+    """A list's results as one: failed when any item failed, with the first such item's error, which says its number."""
+    failed = [(number, each.error) for number, each in enumerate(done, 1) if each.status is Status.FAILED]
+    error = None
+    if failed:
+        number, first = failed[0]
+        more = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
+        told = {} if first is None else first
+        error = {**told, "message": f"item {number} of {len(done)}: {told.get('message', '')}{more}"}
     return NodeResult(
         status=Status.FAILED if failed else Status.SUCCEEDED,
         attempts=max((result.attempts for result in done), default=0),
         output=[result.output for result in done],
-        error=failed[0].error if failed else None,
+        error=error,
     )

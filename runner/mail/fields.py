@@ -102,8 +102,11 @@ def as_text(value: object, field: str) -> str:
         return value
     if isinstance(value, bool | int | float):
         return str(value)
-    kind = "nothing" if value is None else f"a {_kind(value)}"
-    raise TemplateError(f"{field} needs text and got {kind}", hint="join or convert it in the template")
+    from runner.schema.words import kind_of
+
+    raise TemplateError(
+        f"{field} needs text and got {kind_of(value)}", hint="join or convert it in the template"
+    )
 
 
 def optional_text(value: object, field: str) -> str | None:
@@ -168,9 +171,3 @@ def _pair(item: object) -> tuple[object, object]:
     if isinstance(item, Mapping) and set(item) == {"key", "value"}:
         return item["key"], item["value"]
     raise HeaderError("each of headers needs key and value", hint="")
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "mapping"
-    return "list" if isinstance(value, list | tuple) else type(value).__name__

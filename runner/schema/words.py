@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, time
 from typing import Any
 
 _KINDS = {
@@ -31,11 +32,17 @@ def kind_of(value: Any) -> str:
             return "a number"
         case str():
             return "text"
-        case list():
+        case bytes():
+            return "bytes"
+        case list() | tuple() | range():
             return "a list"
-        case dict():
+        case Mapping():
             return "a mapping"
-    return "nothing"
+        case None:
+            return "nothing"
+        case date() | time():
+            return "a date"
+    return "something else"
 
 
 def quoted(word: object) -> str:

@@ -54,6 +54,30 @@ def test_for_each_sends_one_message_an_item_and_gives_a_list(
     assert output[0]["message_id"] != output[1]["message_id"]
 
 
+def test_for_each_says_which_item_failed_and_how_many_more(ready: Workspace, server: ScriptedServer) -> None:
+    ready.flow("f", f"nodes:\n  - id: each\n    for_each: << trigger.body >>\n    smtp: {smtp('<<item>>')}\n")
+    answer = ready.call(
+        "run", "f", "--format", "json", "--body", '["a@example.com", "bad1", "b@example.com", "bad2"]'
+    )
+    alone = ready.call("run", "f", "--body", '["bad1"]')
+
+    error = answer.json["nodes"]["each"]["error"]
+    assert (answer.code, error["code"], len(server.messages)) == (1, "EADDRESS", 2)
+    assert error["message"] == 'item 2 of 4: Invalid address in to: "bad1" has no @ (1 more failed)'
+    assert 'item 1 of 1: Invalid address in to: "bad1" has no @ [EADDRESS]' in alone.err
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"), [('"x"', "text"), ("{}", "a mapping"), ("null", "nothing"), ("5", "a number")]
+)
+def test_for_each_over_what_is_no_list_says_what_it_got(ready: Workspace, body: str, kind: str) -> None:
+    ready.flow("f", f"nodes:\n  - id: each\n    for_each: << trigger.body >>\n    smtp: {smtp()}\n")
+    answer = ready.call("run", "f", "--body", body)
+
+    assert answer.code == 1
+    assert f'for_each of node "each" needs a list and got {kind}' in answer.err
+
+
 def test_when_decides_and_later_nodes_see_what_happened(ready: Workspace, server: ScriptedServer) -> None:
     ready.flow(
         "f",
