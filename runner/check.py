@@ -13,7 +13,7 @@ from runner.diagnostic import Diagnostic, Invalid, has_errors, tidy
 from runner.errors import BlockedError, ConfigurationError, FlowpostError, UsageError
 from runner.load import Loaded, find_workspace, load_flows, load_settings
 from runner.load.workspace import read_file
-from runner.mail.sources import resolve_inside
+from runner.mail.paths import resolve_inside
 from runner.model import Settings
 from runner.net.guard import Guard
 from runner.net.url import parse_url
@@ -56,7 +56,7 @@ def check_workspace(start: Path, paths: Sequence[str], environ: Mapping[str, str
     store = CredentialStore(root, settings.secrets, settings.workspace, environ, state=state)
     names = store.names()
     guard = _guard(settings, root, findings)
-    checker = _Checker(root, guard, names)
+    checker = _Checker(root, settings.secrets, guard, names)
     for document in _documents(root, loaded):
         findings += checker.flow(document)
     use_key = _has_key(store, environ)
@@ -135,6 +135,7 @@ class _Checker:
     """Asks the node types what is wrong with the parameters that are written out, and follows references."""
 
     root: Path
+    secrets: str
     guard: Guard
     credentials: Sequence[str]
 
@@ -162,7 +163,7 @@ class _Checker:
                 yield self._unknown(document, (*here, *pointer), name)
         for file, pointer in references.files:
             try:
-                resolve_inside(self.root, file)
+                resolve_inside(self.root, file, self.secrets)
             except FlowpostError as error:
                 yield _finding(document, (*here, *pointer), error)
         for url, pointer in references.urls:

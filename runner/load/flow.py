@@ -53,7 +53,9 @@ def read_flow(root: Path, path: Path, settings: Settings, asked: set[Path] | Non
     folder = root / settings.templates
     delimiters: Delimiters = "curly" if value.get("delimiters") == "curly" else "angle"
     present = folder.is_dir()
-    templates = Templates(folder if present else None, delimiters, label=settings.templates)
+    templates = Templates(
+        folder if present else None, delimiters, label=settings.templates, kept=_kept(root, settings)
+    )
     if asked is not None:
         # The library goes on filling the set, so that a flow that cannot be built tells it as well.
         templates.library.asked = asked
@@ -76,6 +78,12 @@ def read_flow(root: Path, path: Path, settings: Settings, asked: set[Path] | Non
         sources=sources,
     )
     return LoadedFlow(flow, document, tidy(findings))
+
+
+def _kept(root: Path, settings: Settings) -> tuple[Path, ...]:
+    """What is no template, should the templates folder hold it. The workspace itself, as folder of secrets, may be."""
+    own = (root / settings.secrets, root / "flowpost.yaml", root / ".sops.yaml")
+    return tuple(path for path in own if path != root)
 
 
 def _stem(name: str) -> str:

@@ -1,7 +1,7 @@
 """A node's parameters as a tree of plain values and templates.
 
 Which text is a template, and how the values in it are escaped, stands in the node type's schema:
-``x-template`` (``text``, ``html``, ``url``, ``address``, ``expression`` or ``none``) and ``x-limit``
+``x-template`` (``text``, ``html``, ``url``, ``address``, ``path``, ``expression`` or ``none``) and ``x-limit``
 (characters), each for the place where it stands and everything inside.
 """
 

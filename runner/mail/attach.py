@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 
 from runner.errors import AttachmentError, LimitError
 from runner.mail.headers import forbid_line_ends
 from runner.mail.params import joined
 from runner.mail.shown import shown
+from runner.mail.words import repaired
 
 DEFAULT_TYPE = "application/octet-stream"
 LONGEST_FILENAME = 1024
@@ -22,6 +24,11 @@ _PARAMETER = re.compile(
 _CID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]+(?:@[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]+)?")
 _BASE64_BLANKS = re.compile(r"[ \t\r\n]+")
 _DATA_URI = re.compile(r"data:[^,;\s]*(?:;[^,;\s]+)*;base64,", re.IGNORECASE)
+
+# Python calls them encodings, and no mail program does; some take time with the square of the text.
+_NO_CHARSETS = frozenset(
+    {"idna", "mbcs", "oem", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"}
+)
 
 # Written down, because the system's own table differs from machine to machine.
 _TYPES = {
@@ -119,6 +126,31 @@ def read_content_type(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
         parameters.append((parameter[1], value))
         at = parameter.end()
     return match[1], tuple((name, value) for name, value in joined(parameters) if name.lower() != "name")
+
+
+def encode_text(text: str, content_type: str) -> tuple[str, bytes]:
+    """``text`` in the charset that its content type names; without one it is UTF-8, and a ``text/*`` type says so.
+
+    Raises what ``read_content_type`` raises, and AttachmentError for a charset that is unknown or lacks a character.
+    """
+    kind, parameters = read_content_type(content_type)
+    charset = next((value for name, value in parameters if name.lower() == "charset"), None)
+    if charset is None:
+        more = "; charset=utf-8" if kind.lower().startswith("text/") else ""
+        return content_type.rstrip("; \t") + more, repaired(text).encode()
+    try:
+        if codecs.lookup(charset).name.replace("-", "_") in _NO_CHARSETS:
+            raise LookupError
+        return content_type, repaired(text).encode(charset)
+    except UnicodeEncodeError as error:
+        lacking = text[error.start : error.start + 1]
+        raise AttachmentError(
+            f"the charset {shown(charset)} of an attachment has no {shown(lacking)}", hint="use charset=utf-8"
+        ) from None
+    except (LookupError, ValueError):
+        raise AttachmentError(
+            f"{shown(charset)} is not a charset that flowpost knows", hint="use charset=utf-8"
+        ) from None
 
 
 def check_cid(cid: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from runner.errors import AttachmentError, FlowpostError, HeaderError, LimitError
 from runner.mail import fields
 from runner.mail.address import Address, from_value
-from runner.mail.attach import clean_filename, decode_base64
+from runner.mail.attach import clean_filename, decode_base64, encode_text
 from runner.mail.headers import check_header
 from runner.mail.limits import (
     MAX_ATTACHMENTS_BYTES,
@@ -84,6 +84,11 @@ def _attachments(value: object) -> Iterator[Found]:
         if not isinstance(item, Mapping):
             continue
         data, name, url = item.get("base64"), item.get("filename"), item.get("url")
+        kind, text = item.get("content_type"), item.get("content")
+        if isinstance(kind, str):
+            problem = _problem(encode_text, text if isinstance(text, str) else "", kind)
+            if problem:
+                yield ("attachments", index, "content_type"), problem
         if isinstance(url, str):
             try:
                 from runner.net.url import parse_url

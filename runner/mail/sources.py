@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import stat
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from runner.errors import AttachmentError, LimitError
-from runner.mail.attach import clean_filename, decode_base64, guess_content_type
+from runner.mail.attach import clean_filename, decode_base64, encode_text, guess_content_type
 from runner.mail.limits import MAX_ATTACHMENTS_BYTES
-from runner.mail.words import repaired
+from runner.mail.paths import SECRETS, file_path, resolve_inside
 from runner.model import Attachment
 
 KINDS = ("url", "base64", "content", "file")
@@ -40,66 +39,54 @@ def read_sources(value: object) -> tuple[Source, ...]:
     return tuple(_read_source(item, number) for number, item in enumerate(value, 1))
 
 
-async def load(sources: tuple[Source, ...], root: Path, fetch: Fetch) -> tuple[Attachment, ...]:
-    """Load every source, within 25 MB in all; raises AttachmentError, BlockedError or LimitError."""
+async def load(
+    sources: tuple[Source, ...], root: Path, fetch: Fetch, secrets: str = SECRETS
+) -> tuple[Attachment, ...]:
+    """Load every source, within 25 MB in all; raises AttachmentError, BlockedError or LimitError.
+
+    ``secrets`` is the folder below ``root`` of which nothing is mailed.
+    """
     loaded: list[Attachment] = []
     room = MAX_ATTACHMENTS_BYTES
     for source in sources:
-        attachment = await _load(source, root, fetch, room)
+        attachment = await _load(source, root, fetch, room, secrets)
         room = _left(room, attachment)
         loaded.append(attachment)
     return tuple(loaded)
 
 
-def load_here(sources: tuple[Source, ...], root: Path) -> tuple[Attachment, ...]:
+def load_here(sources: tuple[Source, ...], root: Path, secrets: str = SECRETS) -> tuple[Attachment, ...]:
     """As ``load``, without leaving the caller's thread; ValueError for a ``url``, which has to be fetched."""
     loaded: list[Attachment] = []
     room = MAX_ATTACHMENTS_BYTES
     for source in sources:
-        name = None
         if source.kind == "file":
-            path = resolve_inside(root, _text(source))
-            data, name = _read_file(path, room), path.name
+            path = resolve_inside(root, _text(source), secrets)
+            attachment = _attachment(source, _read_file(path, room), _name(source))
         else:
-            data = _given(source, room)
-        attachment = _attachment(source, data, name)
+            attachment = _attachment(source, _given(source, room))
         room = _left(room, attachment)
         loaded.append(attachment)
     return tuple(loaded)
 
 
-def resolve_inside(root: Path, relative: str) -> Path:
-    """The real path of a file of the workspace; raises AttachmentError when it lies outside or is no file."""
-    base = root.resolve()
-    try:
-        path = (base / relative).resolve()
-        mode = path.stat().st_mode if path.is_relative_to(base) else None
-    except (OSError, ValueError):
-        raise AttachmentError(f'attachment file "{relative[:200]}" is not there') from None
-    if mode is None:
-        raise AttachmentError(f'attachment file "{relative[:200]}" lies outside the workspace')
-    if not stat.S_ISREG(mode):
-        raise AttachmentError(f'attachment file "{relative[:200]}" is not a regular file')
-    parts = path.relative_to(base).parts
-    if any(part.startswith(".") for part in parts):
-        raise AttachmentError(
-            f'attachment file "{relative[:200]}" is hidden', hint="attach files that do not begin with a dot"
-        )
-    return path
-
-
-async def _load(source: Source, root: Path, fetch: Fetch, room: int) -> Attachment:
+async def _load(source: Source, root: Path, fetch: Fetch, room: int, secrets: str) -> Attachment:
     if source.kind == "url":
         data, fetched_type, fetched_name = await fetch(_text(source), room)
         return _attachment(source, data, fetched_name, fetched_type)
     if source.kind == "file":
-        path = resolve_inside(root, _text(source))
-        return _attachment(source, await asyncio.to_thread(_read_file, path, room), path.name)
+        path = resolve_inside(root, _text(source), secrets)
+        return _attachment(source, await asyncio.to_thread(_read_file, path, room), _name(source))
     return _attachment(source, _given(source, room))
 
 
-def _given(source: Source, room: int) -> bytes:
-    """The octets of ``base64`` or ``content``."""
+def _name(source: Source) -> str:
+    """A file's name as it was asked for: a link goes by its own."""
+    return PurePath(_text(source)).name
+
+
+def _given(source: Source, room: int) -> bytes | str:
+    """The octets of ``base64``, or the octets or text of ``content``."""
     if source.kind == "base64":
         return decode_base64(_text(source), room)
     if source.kind == "content":
@@ -108,11 +95,13 @@ def _given(source: Source, room: int) -> bytes:
 
 
 def _attachment(
-    source: Source, data: bytes, filename: str | None = None, content_type: str | None = None
+    source: Source, data: bytes | str, filename: str | None = None, content_type: str | None = None
 ) -> Attachment:
     """The octets with what the flow says of them, else with what their place says."""
     name = clean_filename(source.filename or filename or "attachment")
     kind = source.content_type or content_type or guess_content_type(name)
+    if isinstance(data, str):
+        kind, data = encode_text(data, kind)
     return Attachment(name, kind, data, source.cid)
 
 
@@ -128,9 +117,10 @@ def _read_source(item: object, number: int) -> Source:
     kinds = [kind for kind in KINDS if item.get(kind) is not None]
     if len(kinds) != 1:
         raise AttachmentError(f"attachment {number} needs exactly one of {', '.join(KINDS)}")
+    value = item[kinds[0]]
     return Source(
         kind=kinds[0],
-        value=item[kinds[0]],
+        value=file_path(value) if kinds[0] == "file" else value,
         filename=_optional(item, "filename", number),
         content_type=_optional(item, "content_type", number),
         cid=_optional(item, "cid", number),
@@ -152,11 +142,9 @@ def _text(source: Source) -> str:
     raise AttachmentError(f"attachment {source.kind} needs text")
 
 
-def _content(source: Source) -> bytes:
-    if isinstance(source.value, bytes):
+def _content(source: Source) -> bytes | str:
+    if isinstance(source.value, bytes | str):
         return source.value
-    if isinstance(source.value, str):
-        return repaired(source.value).encode()
     raise AttachmentError("attachment content needs text or bytes", hint="use << value | tojson >> for data")
 
 

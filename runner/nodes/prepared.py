@@ -115,6 +115,7 @@ class PreparedSmtp:
         self.on_unknown = str(node.params.get("on_unknown", "hold"))
         self._delivery = settings.delivery
         self._root = root
+        self._secrets = settings.secrets
         self._inline_css = node.params.get("inline_css") is True
         self._params = node.params
         self._literal = {name: value for name, value in node.params.items() if is_literal(value)}
@@ -237,14 +238,14 @@ class PreparedSmtp:
 
     def _load(self, files: tuple[Source, ...]) -> tuple[Attachment, ...]:
         if files is not self._kept.get("attachments"):
-            return sources.load_here(files, self._root)
+            return sources.load_here(files, self._root, self._secrets)
         try:
             found = [(self._root / str(file.value)).stat() for file in files if file.kind == "file"]
         except (OSError, ValueError):
-            return sources.load_here(files, self._root)
+            return sources.load_here(files, self._root, self._secrets)
         stamp = [(one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in found]
         if stamp != self._stamp:
-            self._loaded = sources.load_here(files, self._root)
+            self._loaded = sources.load_here(files, self._root, self._secrets)
             self._stamp, self._attached = stamp, {}
         return self._loaded
 

@@ -104,7 +104,8 @@ class Smtp(NodeType):
             return fetched.data, fetched.content_type, fetched.filename
 
         mail = addressed(draft, sender, ctx.settings.delivery, ctx.key, ctx.started)
-        return mail._replace(attachments=await sources.load(draft.attachments, ctx.root, fetch))
+        attached = await sources.load(draft.attachments, ctx.root, fetch, ctx.settings.secrets)
+        return mail._replace(attachments=attached)
 
 
 def sender_of(given: Address | None, credential: SmtpCredential) -> Address:

@@ -116,14 +116,20 @@ class Template:
 class Templates:
     """Compiles the templates of one workspace.
 
-    ``root`` is the templates folder (None: no files), ``label`` how messages call it (default: its name).
+    ``root`` is the templates folder (None: no files), ``label`` how messages call it (default: its name); what lies
+    in ``kept`` is no template.
     """
 
     def __init__(
-        self, root: Path | None, delimiters: Delimiters = "angle", *, label: str | None = None
+        self,
+        root: Path | None,
+        delimiters: Delimiters = "angle",
+        *,
+        label: str | None = None,
+        kept: Sequence[Path] = (),
     ) -> None:
         self.delimiters = delimiters
-        self.library = Library(root, label)
+        self.library = Library(root, label, kept)
 
     def compile(self, text: str, kind: Kind, where: Where, limit: int | None = None) -> Template:
         """A template from a field's text.

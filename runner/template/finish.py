@@ -78,7 +78,7 @@ def finisher(unit: Unit, after: Callable[[str], str] | None) -> Callable[[Iterab
     """The function that makes the field's value of the parts, within a limit of characters."""
     if unit.native:
         return _taken if _is_path(lone(unit.tree)) else _computed
-    if unit.kind is Kind.ADDRESS:
+    if unit.kind in (Kind.ADDRESS, Kind.PATH):
         return address
     if unit.kind is Kind.URL:
         return url

@@ -69,7 +69,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 def generate(environment: Sandbox, tree: nodes.Template, name: str) -> str:
     """The Python source of a template. Changes ``tree``: loops and macros are given their price."""
     Prices().visit_body(tree)
-    if environment.kind is Kind.URL and lone(tree) is None:
+    if environment.kind in (Kind.URL, Kind.PATH) and lone(tree) is None:
         _trust_vars(tree)
     generator = _Guarded(environment, name, name, optimized=False)
     generator.visit(tree)

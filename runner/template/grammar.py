@@ -200,7 +200,7 @@ def _check(tree: nodes.Template, kind: Kind, delimiters: Delimiters) -> None:
             raise Mistake('"loop" cannot be set: it tells about the loop', at)
         elif isinstance(node, NAMING):
             file_names(node)
-        if kind in (Kind.ADDRESS, Kind.URL) and (
+        if kind in (Kind.ADDRESS, Kind.PATH, Kind.URL) and (
             isinstance(node, nodes.FilterBlock) or (isinstance(node, nodes.AssignBlock) and node.filter)
         ):
             raise Mistake(

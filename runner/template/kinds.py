@@ -20,6 +20,8 @@ class Kind(StrEnum):
     """Values are percent-encoded, except one that is the whole URL."""
     ADDRESS = "address"
     """The author's text and the values stay apart: ``model.Pieces``."""
+    PATH = "path"
+    """A file of the workspace. The author's text and the values stay apart, as in an address."""
     EXPRESSION = "expression"
     """``when`` and ``for_each``: one expression, with or without delimiters, of native type."""
 
@@ -29,6 +31,7 @@ LIMITS = {
     Kind.HTML: 10_000_000,
     Kind.URL: 65_536,
     Kind.ADDRESS: 1_000_000,
+    Kind.PATH: 65_536,
     Kind.EXPRESSION: 10_000_000,
 }
 """Characters that a rendered field may have, where the caller names no limit of its own."""

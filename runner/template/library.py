@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -24,13 +26,19 @@ class Unreadable(Exception):
 class Library:
     """The templates folder at ``root``; ``label`` is how messages call it. No root, no files.
 
-    ``asked`` gathers every path that was looked for, there or not: what a text made from them depends on.
+    ``kept`` are files and folders that no text is made of, wherever they lie. ``asked`` gathers every path that was
+    looked for, there or not: what a text made from them depends on.
     """
 
-    def __init__(self, root: Path | None, label: str | None) -> None:
+    def __init__(self, root: Path | None, label: str | None, kept: Sequence[Path] = ()) -> None:
         self.root = root
+        self._given = kept
         self.label = label or (root.name if root is not None else "templates")
         self.asked: set[Path] = set()
+
+    @cached_property
+    def _kept(self) -> list[Path]:
+        return [path.resolve() for path in self._given]
 
     def shown(self, name: str) -> str:
         """The name of a file as messages show it."""
@@ -80,6 +88,8 @@ class Library:
             raise self._absent(name) from error
         if not path.is_relative_to(root.resolve()):
             raise Unreadable(f'"{name[:100]}" leads out of {self.label}/')
+        if any(path.is_relative_to(kept) for kept in self._kept):
+            raise Unreadable(f'"{name[:100]}" is no template: it is one of flowpost\'s own files')
         return path
 
     def _absent(self, name: str) -> Unreadable:

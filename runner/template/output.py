@@ -1,6 +1,6 @@
 """What becomes of the values in a field of each kind, and how the parts of a field are put together.
 
-In a URL and in an address field the author's text and the values never mix: the generated code yields them as
+In a URL, a path and an address field the author's text and the values never mix: the generated code yields them as
 objects of different types, and macros and blocks keep them apart in ``Mixed``. There is no mark in the text
 that a value could forge.
 """
@@ -32,7 +32,7 @@ MARKUP = re.compile("[&<>'\"]").search
 
 
 class Mixed:
-    """Text and values of an address or URL that a macro or block has put together."""
+    """Text and values of an address, path or URL that a macro or block has put together."""
 
     __slots__ = ("parts",)
 
@@ -77,11 +77,16 @@ def address_out(value: Any) -> Any:
     return Given(_address_value(value))
 
 
+def path_out(value: Any) -> Any:
+    """A value in a path; one that is ``| safe`` is the author's own text."""
+    return to_text(value) if type(value) is Html else address_out(value)
+
+
 def _address_value(value: Any) -> Any:
     if type(value) is str:
         return value
     if isinstance(value, Mixed | Expand):
-        raise Refused("an address that is put together cannot be used like a value")
+        raise Refused("an address or path that is put together cannot be used like a value")
     return plain(value)
 
 
@@ -173,7 +178,7 @@ def _flattened(parts: Iterable[Any]) -> Iterator[Any]:
 
 
 def address(parts: Iterable[Any], limit: int) -> Pieces:
-    """The parts of an address field; neighbouring texts of the author are one piece."""
+    """The parts of an address field or a path; neighbouring texts of the author are one piece."""
     pieces: list[Fixed | Given] = []
     author = ""
     size = 0
@@ -216,6 +221,7 @@ OUT: dict[Kind, tuple[Callable[[Any], Any], Callable[[Iterable[Any]], Any]]] = {
     Kind.HTML: (html_out, _html_concat),
     Kind.URL: (url_out, _mixed),
     Kind.ADDRESS: (address_out, _mixed),
+    Kind.PATH: (path_out, _mixed),
     Kind.EXPRESSION: (native_out, _text_concat),
 }
 """For each kind: what is done with a value, and how a macro's parts become one value."""

@@ -129,6 +129,25 @@ def test_fields_that_the_body_schema_lacks_are_found(ready: Workspace) -> None:
     assert "name" in str(finding["hint"])
 
 
+@pytest.mark.parametrize(
+    ("attachment", "words", "hint"),
+    [
+        ({"file": "secrets/marketing.yaml"}, "is one of flowpost's own", "nothing in secrets/ is mailed"),
+        ({"content": "€", "content_type": "text/plain; charset=us-ascii"}, 'has no "€"', "use charset=utf-8"),
+        ({"content": "<<trigger.body.x>>", "content_type": "text"}, "is not a content type", "for example"),
+    ],
+)
+def test_an_attachment_that_no_run_would_send_is_found(
+    ready: Workspace, attachment: dict[str, str], words: str, hint: str
+) -> None:
+    ready.flow("flow", mail(attachments=[attachment]))
+    (finding,) = findings(ready)
+
+    assert (finding["code"], finding["line"]) == ("EATTACHMENT", 9)
+    assert words in str(finding["message"])
+    assert hint in str(finding["hint"])
+
+
 def test_a_path_limits_what_is_reported(ready: Workspace) -> None:
     ready.flow("a", mail(to="nobody"))
     ready.flow("b", mail(to="nobody"))

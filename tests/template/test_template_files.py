@@ -187,6 +187,15 @@ def test_files_that_double_each_other_are_a_bomb(root: Path) -> None:
 MJML = "<mjml><mj-body><mj-section><mj-column><mj-text>Hi << name >></mj-text><% for x in xs %><mj-text>n<< x >></mj-text><% endfor %></mj-column></mj-section></mj-body></mjml>"
 
 
+def test_what_is_kept_is_no_template_though_it_lies_in_the_folder(root: Path) -> None:
+    (root / "secrets").mkdir()
+    (root / "secrets" / "a.yaml").write_text("x")
+    (root / "link.txt").symlink_to(root / "secrets" / "a.yaml")
+    for name in ("secrets/a.yaml", "link.txt"):
+        with pytest.raises(Invalid, match="one of flowpost's own files"):
+            Templates(root, kept=[root / "secrets"]).compile_file(name, Kind.TEXT, WHERE)
+
+
 def test_mjml_becomes_html_with_values_escaped(root: Path) -> None:
     (root / "mail.mjml").write_text(MJML)
     found = Templates(root).compile_file("mail.mjml", Kind.HTML, WHERE).render(SCOPE)
