@@ -97,9 +97,11 @@ def single(value: object, field: str) -> Address | None:
 
 
 def as_text(value: object, field: str) -> str:
-    """A value that must be text; numbers and booleans are written as templates write them."""
+    """A value that must be text; null is none of it, numbers and booleans are written as templates write them."""
     if isinstance(value, str):
         return value
+    if value is None:
+        return ""
     if isinstance(value, bool | int | float):
         return str(value)
     from runner.schema.words import kind_of

@@ -185,7 +185,8 @@ class _Reader:
         except Mistake as mistake:
             position = where.locate(*place(text, mistake.offset))
             raise Invalid([_finding(where.path, position, mistake.message, mistake.hint)]) from mistake
-        return Unit(text, self.kind, where, tree, files, not chain and is_native(self.kind, tree))
+        native = not chain and is_native(self.kind, tree)
+        return Unit(text, self.kind, where, tree, files, native, field=len(chain) < 2)
 
     def file(self, name: str, chain: tuple[str, ...]) -> Unit:
         text, path = self.library.read(name)

@@ -20,6 +20,7 @@ from runner.errors import TemplateError
 from runner.template.access import GLOBALS
 from runner.template.budget import Refused, spend
 from runner.template.generate import Sandbox, generate, namespace
+from runner.template.grammar import is_alone
 from runner.template.kinds import Kind, Where, place
 from runner.template.nearest import nearest, quoted, readable
 from runner.template.values import Unknown
@@ -37,7 +38,8 @@ def sandbox(kind: Kind) -> Sandbox:
 class Unit:
     """One text and its code: a field, or a file that it includes. What Jinja calls a template.
 
-    ``library`` are the files that it names, by name; ``where`` places its text.
+    ``library`` are the files that it names, by name; ``where`` places its text. In a ``field``, which no other text
+    includes, an expression that stands alone shows nothing for null.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Unit:
         tree: nodes.Template,
         library: Mapping[str, Unit | None],
         native: bool,
+        field: bool = False,
     ) -> None:
         self.source = source
         self.kind = kind
@@ -55,6 +58,7 @@ class Unit:
         self.tree = tree
         self.library = library
         self.native = native
+        self.null_is_empty = field and kind in (Kind.TEXT, Kind.HTML) and is_alone(tree)
         self.name = where.path
         self._code: dict[str, Any] | None = None
 
@@ -68,7 +72,7 @@ class Unit:
 
     def _compile(self) -> dict[str, Any]:
         environment = Linked(self.kind, self.library) if self.library else sandbox(self.kind)
-        names = namespace(environment, self.native)
+        names = namespace(environment, self.native, self.null_is_empty)
         try:
             python = generate(environment, self.tree, self.name)
             exec(compile(python, "<template>", "exec"), names)  # noqa: S102  (this is how Jinja runs a template)

@@ -108,7 +108,7 @@ def shortcut(unit: Unit, finish: Callable[[Iterable[Any], int], Any]) -> tuple[Q
             found = lone(unit.tree)
             return (None if found is None else Alone(found).value), None
         if finish is collect:
-            straight = Straight(unit.tree, escaped=unit.kind is Kind.HTML)
+            straight = Straight(unit.tree, escaped=unit.kind is Kind.HTML, null_is_empty=unit.null_is_empty)
             return straight.text, straight.parts
         if finish is address:
             straight = Straight(unit.tree)

@@ -5,6 +5,7 @@ Nothing is evaluated while compiling (``2 ** 2 ** 30`` would be). Loops and macr
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 from jinja2 import nodes
@@ -16,7 +17,7 @@ from runner.template.conditions import TESTS
 from runner.template.filters import ADDRESS_FILTERS, FILTERS, HTML_FILTERS
 from runner.template.grammar import lone
 from runner.template.kinds import Kind
-from runner.template.output import OUT, native_out
+from runner.template.output import OUT, native_out, unless_null
 from runner.template.values import Missing
 
 _BINARY = {
@@ -76,9 +77,12 @@ def generate(environment: Sandbox, tree: nodes.Template, name: str) -> str:
     return generator.stream.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
-def namespace(environment: Sandbox, native: bool) -> dict[str, Any]:
+def namespace(environment: Sandbox, native: bool, null_is_empty: bool) -> dict[str, Any]:
     """The names that generated code needs."""
-    return {"environment": environment, "out": native_out if native else environment.out, **_GUARDS}
+    out = native_out if native else environment.out
+    if null_is_empty and not native:
+        out = partial(unless_null, environment.out)
+    return {"environment": environment, "out": out, **_GUARDS}
 
 
 def _trust_vars(tree: nodes.Template) -> None:

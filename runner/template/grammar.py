@@ -82,6 +82,14 @@ def lone(tree: nodes.Template) -> nodes.Expr | None:
     return None
 
 
+def is_alone(tree: nodes.Template) -> bool:
+    """Whether the template is one expression, with nothing but white space around it."""
+    if len(tree.body) != 1 or not isinstance(output := tree.body[0], nodes.Output):
+        return False
+    texts = [child.data for child in output.nodes if isinstance(child, nodes.TemplateData)]
+    return len(output.nodes) == len(texts) + 1 and not any(text.strip() for text in texts)
+
+
 @cache
 def _bare() -> Environment:
     # the parser hands it to each node and asks nothing of it

@@ -61,6 +61,11 @@ def html_out(value: Any) -> str:
     return to_html(value)
 
 
+def unless_null(out: Callable[[Any], Any], value: Any) -> Any:
+    """What ``out`` makes of a value that is all there is in a field; null is nothing."""
+    return "" if value is None else out(value)
+
+
 def native_out(value: Any) -> Any:
     """A value that is a whole field."""
     return value

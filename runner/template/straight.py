@@ -87,11 +87,12 @@ class Paths:
 class Straight:
     """A template as steps: a text, the number of a path's value, or a choice between other steps.
 
-    ``escaped``: values are escaped for HTML. Raises NotStraight.
+    ``escaped``: values are escaped for HTML; ``null_is_empty``: null is left to the generated code. Raises NotStraight.
     """
 
-    def __init__(self, tree: nodes.Template, *, escaped: bool = False) -> None:
+    def __init__(self, tree: nodes.Template, *, escaped: bool = False, null_is_empty: bool = False) -> None:
         self.escaped = escaped
+        self._null_is_empty = null_is_empty
         self.paths = Paths(dict.fromkeys(path for node in tree.body for path in _paths(node)))
         self.tests: list[Test] = []
         self.steps = self._read(tree.body)
@@ -110,7 +111,7 @@ class Straight:
     def parts(self, scope: Mapping[str, object], limit: int) -> tuple[str, ...] | None:
         """What joins to the field's text, or None."""
         values = self.paths.values(scope)
-        if values is None:
+        if values is None or (self._null_is_empty and values[0] is None):
             return None
         texts = written(values)
         if texts is None:

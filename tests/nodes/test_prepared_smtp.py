@@ -80,6 +80,9 @@ SHAPES: dict[str, dict[str, Any]] = {
         "unsubscribe": {"url": "https://x.example/<<trigger.body.name>>", "one_click": True},
     },
     "reserved header": {"headers": {"Bcc": "x@example.com"}},
+    "subject of one value": {"subject": "<<trigger.body.note>>", "body": None, "html_body": "<p>"},
+    "header of one value": {"headers": {"X-Note": "<<trigger.body.note>>"}, "body": None, "html_body": "<p>"},
+    "block of one value": {"body": "<<trigger.body.note>>\n", "body_format": "text", "html_body": None},
     "priority by value": {"priority": "<<trigger.body.note>>"},
     "files": {
         "attachments": [
@@ -218,6 +221,15 @@ def test_every_shape_is_filled_as_the_node_composes_it(root: Path, shape: str) -
     messages = compare(root, shape, rows)
 
     assert bool(messages) is (shape not in ("reserved header", "no file"))
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if "of one value" in shape])
+def test_null_in_a_text_field_is_as_good_as_empty(root: Path, shape: str) -> None:
+    null, empty = (
+        general(node(root, shape), root, Settings(), scope("Ann", value), CREDENTIAL) for value in (None, "")
+    )
+
+    assert null.data == empty.data
 
 
 @pytest.mark.parametrize(

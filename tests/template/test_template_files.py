@@ -196,6 +196,15 @@ def test_what_is_kept_is_no_template_though_it_lies_in_the_folder(root: Path) ->
             Templates(root, kept=[root / "secrets"]).compile_file(name, Kind.TEXT, WHERE)
 
 
+def test_null_alone_is_nothing_in_a_fields_file_and_a_word_in_what_it_includes(root: Path) -> None:
+    (root / "null.txt").write_text("<<name>>\n")
+    (root / "around.txt").write_text("<% include 'null.txt' %>")
+    scope = {**SCOPE, "name": None}
+
+    assert Templates(root).compile_file("null.txt", Kind.TEXT, WHERE).render(scope) == "\n"
+    assert Templates(root).compile_file("around.txt", Kind.TEXT, WHERE).render(scope) == "None\n"
+
+
 def test_mjml_becomes_html_with_values_escaped(root: Path) -> None:
     (root / "mail.mjml").write_text(MJML)
     found = Templates(root).compile_file("mail.mjml", Kind.HTML, WHERE).render(SCOPE)

@@ -132,6 +132,27 @@ def test_text(render: Any, text: str, expected: object) -> None:
     assert (type(found), found) == (type(expected), expected)
 
 
+@pytest.mark.parametrize("kind", [Kind.TEXT, Kind.HTML])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<< trigger.body.none >>\n", "\n"),
+        (" << none >>", " "),
+        ("\n<< trigger.body.none >>", "\n"),
+        ("a<< trigger.body.none >>", "aNone"),
+        ("<< none >><< none >>", "NoneNone"),
+        ("<< 'x' if false else none >>\n", "\n"),
+        ("<< 0 >>\n", "0\n"),
+    ],
+)
+def test_null_alone_in_a_field_is_nothing(render: Any, kind: Kind, text: str, expected: str) -> None:
+    assert render(text, kind) == expected
+
+
+def test_null_alone_in_html_is_nothing(render: Any) -> None:
+    assert render("<< trigger.body.none >>", Kind.HTML) == ""
+
+
 HTML = [
     ("<<trigger.body.name>>", "Ann O&#39;Neil &lt;ann&gt;"),
     ("<p><<trigger.body.name>></p>", "<p>Ann O&#39;Neil &lt;ann&gt;</p>"),

@@ -122,6 +122,7 @@ SIMPLE = [
     ("x<% if w.x == 3 %>y<% else %>z<% endif %>", Kind.TEXT, "xy"),
     ("<% if w.none %>y<<v>><% endif %>", Kind.TEXT, ""),
     ("n<<w.none>>", Kind.TEXT, "nNone"),
+    ("<<w.x>>\n", Kind.HTML, "3\n"),
 ]
 
 
