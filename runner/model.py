@@ -47,6 +47,12 @@ Pieces = tuple[Fixed | Given, ...]
 """What an address field renders to: the author's text and the values in it, kept apart."""
 
 
+class BodyAsHtml(str):
+    """What ``html_body`` renders to where its own template comes to nothing: ``body``, rendered as HTML."""
+
+    __slots__ = ()
+
+
 class OnError(StrEnum):
     """What a node's failure does to the run."""
 

@@ -17,7 +17,7 @@ from runner import schema
 from runner.diagnostic import Diagnostic, Invalid
 from runner.model import Template
 from runner.source import Document
-from runner.template import Kind, Shape, Templates, Where, check_names, is_template
+from runner.template import Kind, OrElse, Shape, Templates, Where, check_names, is_template
 from runner.template import Template as Compiled
 
 Pointer = tuple[str | int, ...]
@@ -58,13 +58,26 @@ class Compiler:
         self._check_keys(value, start, pointer)
         built = {}
         for name, item in value.items():
-            if kind == "smtp" and name == "html_body" and item in (None, ""):
+            if kind == "smtp" and name == "html_body" and _is_blank(item):
                 continue  # as if left out: ``body`` is the HTML content then, and is escaped as such
             place = self._child(start, name, root)
             if kind == "smtp" and name == "body" and _is_html_content(value):
                 place = place._replace(kind="html")
             built[name] = self._build(item, place, root, (*pointer, name), shape)
+        html = built.get("html_body")
+        if kind == "smtp" and isinstance(html, Compiled) and value.get("body_format") == "html":
+            place = self._child(start, "body", root)._replace(kind="html")
+            built["html_body"] = OrElse(html, self._again(value.get("body"), place, root, pointer, shape))
         return built
+
+    def _again(
+        self, value: Any, place: _Field, root: dict[str, Any], pointer: Pointer, shape: Shape
+    ) -> Compiled | str:
+        """``body`` as HTML, beside what it is as text; what is wrong with it was told there."""
+        told = len(self.findings)
+        body = self._build(value, place, root, (*pointer, "body"), shape)
+        self.findings[told:] = [found for found in self.findings[told:] if found not in self.findings[:told]]
+        return body if isinstance(body, Compiled | str) else ""
 
     def expression(self, text: str, pointer: Pointer, shape: Shape) -> Template | None:
         """``when`` or ``for_each``; None when it is no expression, which is a finding then."""
@@ -174,7 +187,11 @@ class Compiler:
 
 def _is_html_content(params: Mapping[str, Any]) -> bool:
     """Whether ``body`` is the HTML: with ``body_format: html`` and no ``html_body`` (SPEC section 5)."""
-    return params.get("body_format") == "html" and params.get("html_body") in (None, "")
+    return params.get("body_format") == "html" and _is_blank(params.get("html_body"))
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _takes_file(place: _Field) -> bool:

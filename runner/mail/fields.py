@@ -15,7 +15,7 @@ from runner.mail.address import Address, from_value
 from runner.mail.limits import MAX_HEADERS
 from runner.mail.message import Mail, Priority, Unsubscribe
 from runner.mail.sources import Source, read_sources
-from runner.model import Attachment
+from runner.model import Attachment, BodyAsHtml
 
 
 class Draft(NamedTuple):
@@ -74,14 +74,16 @@ def bodies(params: Mapping[str, object]) -> tuple[str | None, str | None]:
     """The plain text and the HTML that ``body_format``, ``body`` and ``html_body`` come to.
 
     ``body`` is the HTML content when the format is html and ``html_body`` is empty, else the alternative. Where
-    the author wrote an ``html_body`` that came out empty, ``body`` was rendered as plain text: it is escaped
-    here, or values in it would become markup.
+    ``html_body`` came out empty only now, it is ``body`` rendered as HTML; any other ``body`` was rendered as plain
+    text, and is escaped here, or values in it would become markup.
     """
     body = optional_text(params.get("body"), "body")
     html_body = optional_text(params.get("html_body"), "html_body")
     if params["body_format"] == "text":
         return body or "", None
-    if html_body:
+    if type(html_body) is BodyAsHtml:
+        return None, str(html_body)
+    if html_body and not html_body.isspace():
         return (body or None), html_body
     if "html_body" in params:
         return body or "", html.escape(body or "")

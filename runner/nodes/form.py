@@ -258,7 +258,8 @@ class Way(NamedTuple):
             html = self.html.parts(texts)
             changed["html"] = "".join(html)
         mail = mail._replace(**changed)
-        if mail.text == "" or mail.html == "":
+        if mail.text == "" or (mail.html is not None and (not mail.html or mail.html.isspace())):
+            # Without a text or HTML of its own, the message may have another shape.
             return None
         envelope, data, dotted = write(mail, partial(self._encoded, text, html), attachment)
         return Outgoing(envelope, data, dotted, mail.message_id)

@@ -100,7 +100,7 @@ class _Body:
         self.text = None
         self.parts = self.template.parts(scope)
         self.text = "".join(self.parts)
-        return self.text
+        return self.template.settled(self.text, scope)
 
 
 class PreparedSmtp:

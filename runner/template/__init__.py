@@ -4,7 +4,7 @@
 finds unknown names without rendering. Jinja2 is imported when the first template is compiled, not before.
 """
 
-from runner.template.compiled import Template, Templates
+from runner.template.compiled import OrElse, Template, Templates
 from runner.template.kinds import LIMITS, Kind, Where
 from runner.template.markup import inline_css
 from runner.template.names import check_names
@@ -16,6 +16,7 @@ __all__ = [
     "LIMITS",
     "Delimiters",
     "Kind",
+    "OrElse",
     "Shape",
     "Template",
     "Templates",

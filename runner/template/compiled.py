@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.diagnostic import Diagnostic, Invalid, Position
 from runner.errors import TemplateError
+from runner.model import BodyAsHtml
 from runner.template.kinds import LIMITS, Kind, Where, place
 from runner.template.library import Library, Unreadable
 from runner.template.scan import MAX_TOKENS, Delimiters, Mistake
@@ -88,6 +89,10 @@ class Template:
             # too complex for code: ``render`` says so
             return None
 
+    def settled(self, text: str, scope: Mapping[str, object]) -> str:
+        """The field's value, where ``text`` is what ``parts`` came to."""
+        return text
+
     @property
     def joined(self) -> nodes.Template | None:
         """The parsed text, where the field's value is its parts joined, or one path alone; None elsewhere."""
@@ -111,6 +116,25 @@ class Template:
         from runner.template.engine import explain
 
         return explain(error, self.unit, scope)
+
+
+class OrElse(Template):
+    """``html_body`` with the ``body`` that is the HTML where the template itself comes to nothing but white space."""
+
+    def __init__(self, own: Template, body: Template | str) -> None:
+        super().__init__(own.unit, own.files, own.limit, own._after)
+        self._body = body
+
+    def render(self, scope: Mapping[str, object]) -> Any:
+        """As ``Template.render``, or ``BodyAsHtml``."""
+        return self.settled(super().render(scope), scope)
+
+    def settled(self, text: str, scope: Mapping[str, object]) -> str:
+        """See ``Template``."""
+        if text and not text.isspace():
+            return text
+        body = self._body
+        return BodyAsHtml(body if isinstance(body, str) else body.render(scope))
 
 
 class Templates:

@@ -139,6 +139,14 @@ def test_a_body_with_an_empty_html_body_is_the_html_too(root: Path) -> None:
     assert kind(found.nodes[0].params["body"]) == "html"
 
 
+def test_what_is_wrong_with_a_body_that_may_become_the_html_is_told_once(root: Path) -> None:
+    wrong = smtp(body_format="html", html_body="<<trigger.body.a>>", body="a <<trigger.boby>>")
+    odd = smtp(body_format="html", html_body="<<trigger.body.a>>", body="'{{ trigger.body.a }}'")
+
+    assert len(findings(root, wrong)) == 1
+    assert len(load(root, odd).warnings) == 1
+
+
 def test_http_and_set_have_templates_at_every_depth(root: Path) -> None:
     found = flow(
         root,

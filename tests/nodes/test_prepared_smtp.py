@@ -232,6 +232,58 @@ def test_null_in_a_text_field_is_as_good_as_empty(root: Path, shape: str) -> Non
     assert null.data == empty.data
 
 
+HTML_BODIES = [
+    "<<trigger.body.note>>",
+    "<<trigger.body.note>>\n",
+    "<% if trigger.body.note %><h1><<trigger.body.name>>: <<trigger.body.note>></h1><% endif %>\n",
+    "<% for one in [trigger.body.note] if one %><<one | upper>><% endfor %>",
+]
+
+
+@pytest.mark.parametrize("html_body", HTML_BODIES)
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize(
+    "body", [f"<p>Hi <<trigger.body.name>></p>\n{PARAGRAPHS}", "<p>To all & one</p>", "<<trigger.body.name>>"]
+)
+def test_an_html_body_that_comes_out_empty_is_as_good_as_none(
+    root: Path, html_body: str, inline: bool, body: str
+) -> None:
+    dynamic, static = f"{html_body} {inline} {body}", f"none {inline} {body}"
+    SHAPES[dynamic] = {"html_body": html_body, "body": body, "inline_css": inline}
+    SHAPES[static] = {"html_body": "", "body": body, "inline_css": inline}
+    names: list[object] = ["Ann Example", "Zoë", "<b>&</b>", "", None]
+    notes: list[object] = ["", None, "news", "été"]
+    rows = [scope(name, note) for name, note in itertools.product(names, notes)]
+
+    assert compare(root, dynamic, [*rows, *reversed(rows)]) == 4 * len(rows)
+    for name in names:
+        expected = general(node(root, static), root, Settings(), scope(name, "x"), CREDENTIAL).data
+        assert b"Content-Type: text/html" in expected
+        assert b"multipart" not in expected
+        for note in ("", None):
+            found = general(node(root, dynamic), root, Settings(), scope(name, note), CREDENTIAL).data
+            assert found == expected
+
+
+def test_an_html_body_that_comes_out_empty_with_no_body_is_one_empty_part(root: Path) -> None:
+    SHAPES["nothing"] = {"html_body": "<<trigger.body.note>>", "body": None}
+
+    assert compare(root, "nothing", [scope("Ann", note) for note in ("", None, "x", "")]) == 8
+    found = general(node(root, "nothing"), root, Settings(), scope("Ann", None), CREDENTIAL)
+    assert (found.text, found.html) == (None, "")
+
+
+def test_files_stand_in_for_each_other_when_one_comes_out_empty(root: Path) -> None:
+    (root / "templates").mkdir(exist_ok=True)
+    (root / "templates" / "maybe.html").write_text("<% if trigger.body.note %><h1>x</h1><% endif %>\n")
+    (root / "templates" / "else.html").write_text("<p><<trigger.body.name>></p>")
+    SHAPES["two files"] = {"html_body": {"file": "maybe.html"}, "body": {"file": "else.html"}}
+
+    assert compare(root, "two files", [scope("<Ann>", note) for note in ("", "x", None)]) == 6
+    found = general(node(root, "two files"), root, Settings(), scope("<Ann>", ""), CREDENTIAL)
+    assert (found.text, found.html) == (None, "<p>&lt;Ann&gt;</p>")
+
+
 @pytest.mark.parametrize(
     "delivery",
     [
