@@ -70,6 +70,7 @@ _TYPES = {
     "xml": "application/xml",
     "zip": "application/zip",
 }
+_GUESSED = frozenset(_TYPES.values())
 
 
 def guess_content_type(filename: str) -> str:
@@ -133,7 +134,8 @@ def encode_text(text: str, content_type: str) -> tuple[str, bytes]:
 
     Raises what ``read_content_type`` raises, and AttachmentError for a charset that is unknown or lacks a character.
     """
-    kind, parameters = read_content_type(content_type)
+    # Those that file names stand for are written above, without parameters.
+    kind, parameters = (content_type, ()) if content_type in _GUESSED else read_content_type(content_type)
     charset = next((value for name, value in parameters if name.lower() == "charset"), None)
     if charset is None:
         more = "; charset=utf-8" if kind.lower().startswith("text/") else ""
