@@ -22,7 +22,8 @@ class Diagnostic(NamedTuple):
 
     ``code`` is a code of SPEC section 7 where that section has one, else ``yaml``, ``schema``, ``template``,
     ``reference``, ``credential`` or ``duplicate``. ``message`` is lower case without a full stop and quotes the
-    user's own words; ``hint`` says how to mend it and may be empty.
+    user's own words; ``hint`` says how to mend it and may be empty. ``undecided``: whether it is a mistake shows
+    when an event comes; it is an error to ``validate``, and no reason to refuse the flow.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Diagnostic(NamedTuple):
     code: str
     severity: Severity = "error"
     hint: str = ""
+    undecided: bool = False
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}: {self.severity}: {self.message} [{self.code}]"
@@ -53,3 +55,13 @@ def tidy(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
     """Whether any of them is more than a warning."""
     return any(diagnostic.severity == "error" for diagnostic in diagnostics)
+
+
+def refuse(diagnostics: Iterable[Diagnostic]) -> bool:
+    """Whether any of them is an error that no event can make good: what has it cannot be used."""
+    return any(found.severity == "error" and not found.undecided for found in diagnostics)
+
+
+def to_runners(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The findings as whoever runs flows tells them: what only an event can decide is a warning."""
+    return tuple(found._replace(severity="warning") if found.undecided else found for found in diagnostics)

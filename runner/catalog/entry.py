@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.diagnostic import Diagnostic, Invalid
+from runner.diagnostic import Diagnostic, Invalid, to_runners
 from runner.load import LoadedFlow, read_flow
 from runner.model import Settings
 from runner.watch import ABSENT, Marks
@@ -57,7 +57,7 @@ def _load(
     try:
         loaded = read_flow(root, root / path, settings, asked)
     except Invalid as error:
-        return None, error.diagnostics
+        return None, to_runners(error.diagnostics)
     except OSError as error:
         # A template that went away between two reads.
         reason = (error.strerror or "error").lower()
@@ -67,4 +67,4 @@ def _load(
         return None, (
             Diagnostic(path, 1, 1, "the flow cannot be loaded, for a reason that the log has", "yaml"),
         )
-    return loaded, loaded.warnings
+    return loaded, to_runners(loaded.warnings)

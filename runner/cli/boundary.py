@@ -65,12 +65,12 @@ def _failed(error: Exception, stderr: TextIO, environ: Mapping[str, str]) -> int
 
 def explain(error: FlowpostError) -> str:
     """An error as lines for a person: what, the code, and how to mend it."""
-    from runner.diagnostic import Invalid
+    from runner.diagnostic import Invalid, to_runners
     from runner.errors import ConfigurationError, UsageError
 
     if isinstance(error, Invalid):
         lines = []
-        for finding in error.diagnostics:
+        for finding in to_runners(error.diagnostics):
             lines.append(printable(str(finding)))
             if finding.hint:
                 lines.append(f"  hint: {printable(finding.hint)}")

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from runner import schema, source
-from runner.diagnostic import Diagnostic, Invalid, has_errors, tidy
+from runner.diagnostic import Diagnostic, Invalid, refuse, tidy
 from runner.load.nodes import build_nodes
 from runner.load.params import Compiler
 from runner.load.shapes import base_names
@@ -20,7 +20,7 @@ from runner.template import Delimiters, Templates
 
 
 class LoadedFlow(NamedTuple):
-    """A flow, where everything in it stands, and warnings about it."""
+    """A flow, where everything in it stands, and findings that are no reason to refuse it."""
 
     flow: Flow
     document: Document
@@ -64,7 +64,7 @@ def read_flow(root: Path, path: Path, settings: Settings, asked: set[Path] | Non
     compiler = Compiler(document, templates)
     nodes = build_nodes(document, compiler, base_names(body, settings.vars))
     findings += compiler.findings
-    if has_errors(findings):
+    if refuse(findings):
         raise Invalid(findings)
     sources = _sources(root, name, data, compiler.files)
     flow = Flow(

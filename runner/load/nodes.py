@@ -39,12 +39,14 @@ def build_nodes(document: Document, compiler: Compiler, base: Mapping[str, Shape
         shape = for_node(base, earlier, with_item=repeated)
         compiler.findings.extend(_own_rules(document, pointer, kind, node))
         retry = node.get("retry")
+        when = _expression(compiler, node.get("when"), (*pointer, "when"), outside)
+        compiler.guard(when)
         built.append(
             Node(
                 id=name,
                 type=kind,
                 params=compiler.params(kind, node[kind], (*pointer, kind), shape),
-                when=_expression(compiler, node.get("when"), (*pointer, "when"), shape),
+                when=when,
                 for_each=_expression(compiler, node.get("for_each"), (*pointer, "for_each"), outside),
                 on_error=OnError.CONTINUE if node.get("on_error") == "continue" else OnError.STOP,
                 retry=_retry(retry) if isinstance(retry, dict) else None,
@@ -52,6 +54,7 @@ def build_nodes(document: Document, compiler: Compiler, base: Mapping[str, Shape
                 position=document.at(pointer),
             )
         )
+        compiler.guard(None)
         earlier[name] = of_node(kind, node[kind], repeated=repeated)
     return tuple(built)
 

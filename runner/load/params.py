@@ -17,7 +17,7 @@ from runner import schema
 from runner.diagnostic import Diagnostic, Invalid
 from runner.model import Template
 from runner.source import Document
-from runner.template import Kind, OrElse, Shape, Templates, Where, check_names, is_template
+from runner.template import Kind, OrElse, Shape, Templates, Where, asked_for, check_names, is_template
 from runner.template import Template as Compiled
 
 Pointer = tuple[str | int, ...]
@@ -48,6 +48,11 @@ class Compiler:
     templates: Templates
     findings: list[Diagnostic] = field(default_factory=list)
     files: set[Path] = field(default_factory=set)
+    _asked: frozenset[tuple[str, ...]] = frozenset()
+
+    def guard(self, when: Template | None) -> None:
+        """From now on templates may read what ``when`` asks about: a node runs only where it holds."""
+        self._asked = asked_for(when.unit.tree) if isinstance(when, Compiled) else frozenset()
 
     def params(
         self, kind: str, value: Mapping[str, Any], pointer: Pointer, shape: Shape
@@ -130,16 +135,22 @@ class Compiler:
         return self._checked(template, shape)
 
     def _checked(self, template: Compiled, shape: Shape) -> Template:
-        self.findings.extend(map(self._with_hint, check_names(template, shape)))
+        found = check_names(template, shape, self._asked)
+        self.findings.extend(self._with_hint(finding, template.where.field) for finding in found)
         self.files.update(template.files)
         return template
 
-    def _with_hint(self, finding: Diagnostic) -> Diagnostic:
+    def _with_hint(self, finding: Diagnostic, field: str) -> Diagnostic:
         """Say more about the two names that are there for other nodes only."""
         if match := re.fullmatch(_UNKNOWN_NODE, finding.message):
             nodes = self.document.value["nodes"]
             if any(isinstance(node, dict) and node.get("id") == match[1] for node in nodes):
                 return finding._replace(hint=f'node "{match[1]}" does not run before this one')
+        if finding.message == 'unknown name "item"' and field == "when":
+            hint = (
+                'when is asked before for_each: filter there, like << trigger.body.list | selectattr("ok") >>'
+            )
+            return finding._replace(hint=hint)
         if finding.message == 'unknown name "item"':
             return finding._replace(hint="item is there in a node with for_each only")
         return finding

@@ -4,6 +4,7 @@
 finds unknown names without rendering. Jinja2 is imported when the first template is compiled, not before.
 """
 
+from runner.template.asked import asked_for
 from runner.template.compiled import OrElse, Template, Templates
 from runner.template.kinds import LIMITS, Kind, Where
 from runner.template.markup import inline_css
@@ -21,6 +22,7 @@ __all__ = [
     "Template",
     "Templates",
     "Where",
+    "asked_for",
     "check_names",
     "inline_css",
     "is_template",

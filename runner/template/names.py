@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from runner.diagnostic import Diagnostic, tidy
+from runner.template.asked import LENIENT, Path, asked_for, path_of
 from runner.template.compiled import Template
 from runner.template.kinds import place
 from runner.template.nearest import nearest, quoted
-from runner.template.shape import ANY, LEAF, Shape
+from runner.template.shape import ANY, LEAF, Rule, Shape
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -19,18 +20,18 @@ if TYPE_CHECKING:
 _MOST = 200
 _KEEPING = frozenset({"list", "sort", "reverse", "unique", "select", "reject", "selectattr", "rejectattr"})
 _PICKING = frozenset({"first", "last", "min", "max"})
-_PASSING = frozenset({"default", "d"})
 
 
-def check_names(template: Template, shape: Shape) -> list[Diagnostic]:
+def check_names(template: Template, shape: Shape, asked: Collection[Path] = ()) -> list[Diagnostic]:
     """The names in ``template`` and the files it includes that ``shape`` (the scope) lacks.
 
     Each finding has the code ``ETEMPLATE``, the place of the name itself, and the nearest name as its hint.
-    ``is defined`` and ``default`` may ask for what is not there.
+    ``is defined`` and ``default`` may ask for what is not there, and what a template asks about somewhere it may
+    read; so it may what was ``asked`` outside. Not what a schema forbids.
     """
     from runner.template.access import GLOBALS
 
-    checker = _Checker(set())
+    checker = _Checker(set(), asked)
     scope = dict.fromkeys(GLOBALS, ANY) | dict(shape.names or {})
     checker.walk(template.unit, _Scope(scope, shape.closed))
     return list(tidy(checker.findings))
@@ -48,19 +49,20 @@ class _Scope:
 
 
 class _Checker:
-    def __init__(self, seen: set[int]) -> None:
+    def __init__(self, seen: set[int], asked: Collection[Path]) -> None:
         self.seen = seen
         self.findings: list[Diagnostic] = []
-        self._unit: Unit | None = None
+        self._asked = asked
+        self._units: list[Unit] = []
 
     def walk(self, unit: Unit, scope: _Scope) -> None:
         """Walk through one text."""
         if id(unit) in self.seen:
             return
         self.seen.add(id(unit))
-        outer, self._unit = self._unit, unit
+        self._units.append(unit)
         self.body(unit.tree.body, scope)
-        self._unit = outer
+        self._units.pop()
 
     def body(self, statements: Iterable[nodes.Node], scope: _Scope) -> None:
         for statement in statements:
@@ -114,10 +116,9 @@ class _Checker:
                 scope.names[name[1] if isinstance(name, tuple) else name] = ANY
         if not isinstance(node, nodes.Include | nodes.Extends | nodes.Import | nodes.FromImport):
             return
-        assert self._unit is not None
         with_context = getattr(node, "with_context", True)
         for name in file_names(node):
-            included = self._unit.library.get(name)
+            included = self._units[-1].library.get(name)
             if included is not None:
                 self.walk(included, scope.inner() if with_context else _Scope(_global_names(), True))
 
@@ -174,14 +175,14 @@ class _Checker:
             if node.name in scope.names:
                 return scope.names[node.name]
             if scope.closed and not lenient:
-                self._unknown(node.name, node.lineno - 1, scope.names, "")
+                self._unknown(node, node.name, scope.names)
             return ANY
         if isinstance(node, nodes.Getattr):
             return self._member(self.expression(node.node, scope), node, node.attr, lenient)
         if isinstance(node, nodes.Getitem):
             inner = self.expression(node.node, scope)
             if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-                return self._member(inner, node.arg, node.arg.value, lenient, node.node)
+                return self._member(inner, node, node.arg.value, lenient)
             self.expression(node.arg, scope)
             return inner if isinstance(node.arg, nodes.Slice) else inner.items or ANY
         if isinstance(node, nodes.Filter | nodes.Test):
@@ -195,7 +196,7 @@ class _Checker:
         return LEAF if isinstance(node, nodes.Concat | nodes.Compare | nodes.Not) else ANY
 
     def _filter(self, node: nodes.Filter | nodes.Test, scope: _Scope) -> Shape:
-        asking = node.name in ("defined", "undefined", *_PASSING)
+        asking = node.name in LENIENT
         subject = self.expression(node.node, scope, lenient=asking) if node.node is not None else ANY
         self.expressions([*node.args, *node.kwargs, *filter(None, [node.dyn_args, node.dyn_kwargs])], scope)
         if node.name in _KEEPING:
@@ -219,29 +220,35 @@ class _Checker:
         self.expressions([*node.args, *node.kwargs, *filter(None, [node.dyn_args, node.dyn_kwargs])], scope)
         return shape
 
-    def _member(
-        self, owner: Shape, node: nodes.Node, name: str, lenient: bool, source: nodes.Node | None = None
-    ) -> Shape:
+    def _member(self, owner: Shape, node: nodes.Getattr | nodes.Getitem, name: str, lenient: bool) -> Shape:
         if owner.names is not None and name in owner.names:
             return owner.names[name]
         if owner.names is not None and owner.closed and not lenient:
-            self._unknown(name, node.lineno - 1, owner.names, _dotted(source or getattr(node, "node", None)))
+            self._unknown(node, name, owner.names, _dotted(node.node), owner.rule)
         return ANY
 
-    def _unknown(self, name: str, offset: int, known: Iterable[str], inside: str) -> None:
+    def _is_asked(self, node: nodes.Node) -> bool:
+        path = path_of(node)
+        return path in self._asked or any(path in asked_for(unit.tree) for unit in self._units)
+
+    def _unknown(
+        self, node: nodes.Node, name: str, known: Iterable[str], inside: str = "", rule: Rule = "known"
+    ) -> None:
+        from jinja2 import nodes
+
         from runner.template.engine import name_offset
 
-        unit = self._unit
-        if unit is None or len(self.findings) >= _MOST:
+        if len(self.findings) >= _MOST or (rule != "forbidden" and self._is_asked(node)):
             return
+        unit = self._units[-1]
+        offset = (node.arg if isinstance(node, nodes.Getitem) else node).lineno - 1
         position = unit.where.locate(*place(unit.source, name_offset(unit.source, offset)))
         close = nearest(name, known)
         names = quoted(known)
         hint = f'did you mean "{close}"?' if close else f"names that exist here: {names}" if names else ""
         message = f'unknown name "{name}"' + (f" in {inside}" if inside else "")
-        self.findings.append(
-            Diagnostic(unit.where.path, position.line, position.column, message, "ETEMPLATE", hint=hint)
-        )
+        finding = Diagnostic(unit.where.path, position.line, position.column, message, "ETEMPLATE", hint=hint)
+        self.findings.append(finding._replace(undecided=rule == "listed" and close is None))
 
 
 def _dotted(node: nodes.Node | None) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 _MAX_DEPTH = 24
 _MAX_SHAPES = 5000
 _LEAVES = frozenset({"string", "number", "integer", "boolean", "null"})
+
+Rule = Literal["known", "listed", "forbidden"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,12 +18,14 @@ class Shape:
     """The names in a value, and the shape behind each.
 
     ``names`` None: nothing is known. ``closed``: there are no other names than these. ``items`` is the shape
-    of each item when the value is a list.
+    of each item when the value is a list. ``rule`` is why a closed one is closed: all its names are ``known``, a
+    schema has ``listed`` them and lets others come all the same, or it has ``forbidden`` others.
     """
 
     names: Mapping[str, Shape] | None = None
     closed: bool = False
     items: Shape | None = None
+    rule: Rule = "known"
 
     @classmethod
     def of(cls, names: Mapping[str, Shape], *, closed: bool = True) -> Shape:
@@ -53,15 +57,17 @@ class _Found:
     opened: bool = False
     neutral: bool = True
     leaf: bool = False
+    forbidden: bool = False
     items: Shape | None = None
 
     def finish(self) -> Shape:
+        rule: Rule = "forbidden" if self.forbidden else "listed"
         if self.opened:
-            return Shape(self.names, False, self.items)
+            return Shape(self.names, False, self.items, rule)
         if self.names or not self.neutral:
-            return Shape(self.names, True, self.items)
+            return Shape(self.names, True, self.items, rule)
         if self.leaf:
-            return Shape({}, True, self.items)
+            return Shape({}, True, self.items, "forbidden")
         return Shape(None, False, self.items)
 
 
@@ -104,6 +110,7 @@ class _Reader:
         for branch in alternatives:
             other = self._read(branch, depth + 1, refs)
             other.neutral = other.neutral or not other.names
+            other.forbidden = False  # it forbids under a condition, and the event has it or not
             _both(found, other)
         return found
 
@@ -123,6 +130,7 @@ class _Reader:
             if key in schema:
                 if schema[key] is False:
                     found.neutral = False
+                    found.forbidden = True
                 else:
                     found.opened = True
         found.opened = found.opened or bool(schema.get("patternProperties"))
@@ -157,6 +165,7 @@ def _both(found: _Found, other: _Found) -> None:
     found.opened = found.opened or other.opened
     found.neutral = found.neutral and other.neutral
     found.leaf = found.leaf or other.leaf
+    found.forbidden = found.forbidden or other.forbidden
     found.items = other.items if found.items is None else found.items
 
 
@@ -171,6 +180,7 @@ def _either(branches: list[_Found]) -> _Found:
         opened=any(branch.opened for branch in branches),
         neutral=all(branch.neutral for branch in branches),
         leaf=all(branch.leaf for branch in branches),
+        forbidden=all(branch.forbidden for branch in branches),
         items=branches[0].items if len(branches) == 1 else None,
     )
 
@@ -180,10 +190,13 @@ def _meet(left: Shape, right: Shape) -> Shape:
         return right if right.names is not None else left
     if right.names is None:
         return left
-    return Shape({**left.names, **right.names}, left.closed or right.closed, left.items or right.items)
+    rule: Rule = "forbidden" if "forbidden" in (left.rule, right.rule) else left.rule
+    names = {**left.names, **right.names}
+    return Shape(names, left.closed or right.closed, left.items or right.items, rule)
 
 
 def _join(left: Shape, right: Shape) -> Shape:
     if left.names is None or right.names is None:
         return ANY
-    return Shape({**left.names, **right.names}, left.closed and right.closed)
+    rule = left.rule if left.rule == right.rule else "listed"
+    return Shape({**left.names, **right.names}, left.closed and right.closed, rule=rule)

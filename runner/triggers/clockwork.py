@@ -10,7 +10,7 @@ from typing import Protocol
 
 from runner.errors import Conflict, FlowpostError
 from runner.model import Flow
-from runner.triggers.base import Acceptor, Flows
+from runner.triggers.base import Acceptor, BadBody, Bodies, Flows
 from runner.triggers.schedule import Schedule, due, next_tick, schedules_of
 
 _LOG = logging.getLogger("flowpost.schedule")
@@ -63,6 +63,7 @@ class Clockwork:
         self._done: dict[str, datetime] = {}
         self._next: dict[str, datetime | None] = {}
         self._loaded = False
+        self._bodies = Bodies()
 
     async def run(self) -> None:
         """Fire until cancelled."""
@@ -115,7 +116,12 @@ class Clockwork:
         """Fire what is due; False when something is left to be tried again."""
         for tick in due(schedule, self._done[schedule.identity], now):
             try:
+                await asyncio.to_thread(self._bodies.check, schedule.flow, schedule.body)
                 await self._accept(schedule.flow, schedule.event(tick), schedule.key(tick))
+            except BadBody as error:
+                # The flow is there for other triggers, and no later try mends what its file says.
+                reasons = "; ".join(f"{one.pointer or '/'}: {one.message}" for one in error.problems)
+                _LOG.error("the tick %s has failed: %s: %s", schedule.key(tick), error.detail, reasons)
             except Conflict:
                 # Another machine, with another version of the flow, was first.
                 _LOG.info("the tick %s has fired with another body", schedule.key(tick))

@@ -457,3 +457,25 @@ def test_the_times_of_reloads_are_kept_for_the_metrics(space: Space) -> None:
 
     assert (catalog.ok, catalog.succeeded_at) == (False, first)
     assert first > 0
+
+
+def test_what_only_an_event_can_decide_is_a_warning_and_the_flow_is_live(space: Space) -> None:
+    body = "body: {type: object, required: [email], properties: {email: {}}}\n"
+    trigger = 'triggers: [{schedule: {cron: "0 8 * * *", body: {list: leads}}}]\n'
+    node = 'nodes:\n  - id: a\n    set: {text: "<<trigger.body.id>>"}\n'
+    space.write("flows/a.yaml", trigger + body + node)
+    catalog = space.catalog()
+
+    assert catalog.flow("a") is not None
+    assert catalog.ok
+    assert catalog.stale == frozenset()
+    assert [(found.severity, found.code) for found in catalog.findings] == [
+        ("warning", "schema"),
+        ("warning", "ETEMPLATE"),
+    ]
+
+    space.write("flows/a.yaml", trigger + body + node.replace("id>>", "emial>>"))
+    catalog.reload(())
+
+    assert catalog.stale == {"a"}
+    assert not catalog.ok

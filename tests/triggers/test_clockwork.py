@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -298,3 +299,24 @@ async def test_it_runs_until_it_is_cancelled(tmp_path: Path) -> None:
 
     assert keeper.times == ["10:01", "10:02", "10:03"]
     assert max(pauses) <= 1.0
+
+
+async def test_a_tick_whose_body_breaks_the_body_schema_fails_and_is_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = Keeper()
+    flow = replace(
+        flow_with(
+            {"cron": "10 * * * *", "body": {"list": "leads"}},
+            {"cron": "20 * * * *", "body": {"email": "a@example.com"}},
+        ),
+        body={"type": "object", "required": ["email"]},
+    )
+    machine = Machine(tmp_path, keeper, flow)
+    await machine.clockwork.turn()
+    await machine.pass_time(25)
+
+    assert keeper.times == ["10:20"]
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert told.startswith("the tick schedule:digest:0:2026-01-05T10:10Z has failed: the body does not match")
+    assert told.endswith('/email: "email" is missing')
