@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from datetime import date, datetime
 from email.message import EmailMessage
@@ -76,7 +77,7 @@ def message_json(message: Message) -> dict[str, object]:
 
 
 def plain(value: object) -> object:
-    """A value as JSON can carry it: bytes as base64, times as ISO 8601."""
+    """A value as JSON can carry it: bytes as base64, times as ISO 8601, a number without end as null."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -85,6 +86,8 @@ def plain(value: object) -> object:
         return {"base64": base64.b64encode(value).decode("ascii")}
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(value)

@@ -120,7 +120,7 @@ def _print_json(run: Run, messages: list[Message], *, dry_run: bool) -> None:
     answer = {**run.as_dict(), "nodes": {name: _redacted(result) for name, result in run.nodes.items()}}
     if dry_run:
         answer["dry_run"] = True
-    if messages:
+    if messages or dry_run:
         answer["messages"] = [message_json(message) for message in messages]
     click.echo(as_json(answer))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
@@ -63,6 +64,9 @@ def load_result(row: Mapping[str, Any]) -> NodeResult:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        # PostgreSQL takes no Infinity, and JSON has none.
+        return {_MARK: "float", "value": str(value)}
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
@@ -94,6 +98,8 @@ def _rich(value: Any) -> Any:
     inner = value["value"]
     if kind == "bytes":
         return base64.b64decode(inner)
+    if kind == "float":
+        return float(inner)
     if kind == "datetime":
         return datetime.fromisoformat(inner)
     if kind == "date":

@@ -185,7 +185,7 @@ def to_json(value: Any, indent: int | None = None) -> str:
     # each item stands on a line of its own, behind as many indents as it is deep
     spend_text(2 * size + size // 12 * (indent or 0) * depth, False)
     try:
-        return json.dumps(data, ensure_ascii=False, indent=indent, default=_json_default)
+        return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent, default=_json_default)
     except (TypeError, ValueError) as error:
         raise Refused(f"the value cannot be written as JSON: {error}") from None
 
