@@ -15,7 +15,9 @@ from runner.model import Delivery, Settings
 from runner.units import duration, rate, size
 
 _ADDRESS = r"[^\s@,;<>()\[\]\"*]+@[^\s@,;<>()\[\]\"*]+"
-_PATTERN = r"(?:\*|[^\s@,;<>()\[\]\"*]+)@(?:\*\.)?[^\s@,;<>()\[\]\"*]+"
+# A pattern that can match nothing would refuse every message: no * in the domain, no empty part of it.
+_LABEL = r"(?!-)[^\s@,;<>()\[\]\"*.]+"
+_PATTERN = rf"(?:\*|[^\s@,;<>()\[\]\"*]+)@{_LABEL}(?:\.{_LABEL})*"
 
 VARIABLES: dict[str, tuple[str, ...]] = {
     "FLOWPOST_WORKSPACE": ("workspace",),
@@ -101,8 +103,31 @@ def _own_rules(root: Path, document: source.Document) -> list[Diagnostic]:
         for number, pattern in enumerate(allow if isinstance(allow, list) else ()):
             if isinstance(pattern, str) and not re.fullmatch(_PATTERN, pattern):
                 message = f'"{pattern}" is not an address or a pattern like *@acme.com'
-                found.append(document.finding(("delivery", "allow", number), message, "EADDRESS"))
+                hint = "a * stands for all that is before the @; each domain is listed on its own"
+                found.append(
+                    document.finding(
+                        ("delivery", "allow", number),
+                        message,
+                        "EADDRESS",
+                        hint=hint if "*" in pattern else "",
+                    )
+                )
+    network = value.get("network")
+    allow = network.get("allow") if isinstance(network, dict) else None
+    for number, entry in enumerate(allow if isinstance(allow, list) else ()):
+        if isinstance(entry, str) and (wrong := _no_network(entry)):
+            found.append(document.finding(("network", "allow", number), wrong.message, hint=wrong.hint or ""))
     return found
+
+
+def _no_network(entry: str) -> ConfigurationError | None:
+    from runner.net.guard import Guard
+
+    try:
+        Guard((entry,))
+    except ConfigurationError as error:
+        return error
+    return None
 
 
 def _folder_problem(root: Path, folder: str) -> str:

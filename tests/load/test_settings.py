@@ -141,6 +141,7 @@ def test_the_delivery_variable_is_understood(tmp_path: Path, text: str, meant: D
         "allowlist:",
         "allowlist:*",
         "allowlist:acme.com",
+        "allowlist:*@*.acme.com",
         "allowlist:a@b,,c@d",
         "capture:x",
         "live:x",
@@ -241,6 +242,22 @@ def test_a_database_password_is_not_repeated(tmp_path: Path) -> None:
         ("vars: [a]\n", '1:7: error: "vars" is a list, expected a mapping'),
         ("workspace: NO\n", '1:12: error: "NO" is not a workspace\'s name for "workspace"'),
         ("- a\n", "1:1: error: flowpost.yaml is a list, expected a mapping"),
+        (
+            'delivery: {mode: allowlist, allow: ["*@acme.com", "*@*.acme.com"]}\n',
+            '1:51: error: "*@*.acme.com" is not an address or a pattern like *@acme.com',
+        ),
+        (
+            'delivery: {mode: allowlist, allow: ["*@acme..com"]}\n',
+            '1:37: error: "*@acme..com" is not an address or a pattern like *@acme.com',
+        ),
+        (
+            'network: {allow: [127.0.0.0/8, "*"]}\n',
+            '1:32: error: "*" in network.allow is not a CIDR block, an address or a host name',
+        ),
+        (
+            "network:\n  allow:\n    - 10.0.0.1/8\n",
+            '3:7: error: "10.0.0.1/8" in network.allow is not a CIDR block, an address or a host name',
+        ),
         (
             "network: {allow: 127.0.0.1}\n",
             '1:18: error: "127.0.0.1" is text, expected a list for "allow" of network',
