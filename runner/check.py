@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 from runner import schema, source
+from runner.credential import Credential
 from runner.diagnostic import Diagnostic, Invalid, has_errors, tidy
-from runner.errors import BlockedError, ConfigurationError, FlowpostError, UsageError
-from runner.load import Loaded, find_workspace, load_flows, load_settings
+from runner.errors import BlockedError, ConfigurationError, FlowpostError, LimitError, UsageError
+from runner.load import Loaded, LoadedFlow, find_workspace, load_flows, load_settings
 from runner.load.workspace import read_file
-from runner.mail.paths import resolve_inside
+from runner.mail.sources import check_sizes
 from runner.model import Settings
 from runner.net.guard import Guard
 from runner.net.url import parse_url
@@ -22,7 +24,7 @@ from runner.secret.memory import state_folder
 from runner.secret.store import CredentialStore
 from runner.source import Document
 from runner.source.document import Pointer
-from runner.template import is_template
+from runner.template import Template, is_template, uncompiled, unquoted
 from runner.template.scan import Delimiters
 
 
@@ -56,10 +58,12 @@ def check_workspace(start: Path, paths: Sequence[str], environ: Mapping[str, str
     store = CredentialStore(root, settings.secrets, settings.workspace, environ, state=state)
     names = store.names()
     guard = _guard(settings, root, findings)
-    checker = _Checker(root, settings.secrets, guard, names)
+    use_key = _has_key(store, environ)
+    checker = _Checker(root, settings.secrets, guard, names, store if use_key else None)
     for document in _documents(root, loaded):
         findings += checker.flow(document)
-    use_key = _has_key(store, environ)
+    for read in loaded.documents.values():
+        findings += _bodies(read)
     for name in names:
         findings += store.check(name, use_key=use_key)
     files = loaded.files
@@ -138,6 +142,9 @@ class _Checker:
     secrets: str
     guard: Guard
     credentials: Sequence[str]
+    store: CredentialStore | None
+    """None where there is no key, so that nothing can be opened."""
+    opened: dict[str, Credential | None] = field(default_factory=dict)
 
     def flow(self, document: Document) -> Iterator[Diagnostic]:
         value = document.value if isinstance(document.value, Mapping) else {}
@@ -150,21 +157,30 @@ class _Checker:
         for index, trigger in _mappings(value.get("triggers")):
             for name, params in trigger.items():
                 auth = params.get("auth") if isinstance(params, Mapping) else None
-                if isinstance(auth, str) and auth != "none" and auth not in self.credentials:
-                    yield self._unknown(document, ("triggers", index, name, "auth"), auth)
+                if isinstance(auth, str) and auth != "none":
+                    yield from self._credential(document, ("triggers", index, name, "auth"), auth, "webhook")
 
     def _node(self, document: Document, here: Pointer, params: Mapping[str, object]) -> Iterator[Diagnostic]:
         kind = node_type(str(here[-1]))
         for problem in kind.check(params):
             yield _finding(document, (*here, *problem.pointer), problem.error)
         references = kind.references(params)
-        for _, name, pointer in references.credentials:
-            if name not in self.credentials:
-                yield self._unknown(document, (*here, *pointer), name)
+        for type_, name, pointer in references.credentials:
+            found = list(self._credential(document, (*here, *pointer), name, type_))
+            yield from found
+            if not found and (credential := self._opened(name)) is not None:
+                for problem in kind.check_credential(params, credential):
+                    yield _finding(document, (*here, *problem.pointer), problem.error)
+        there = []
         for file, pointer in references.files:
             try:
-                resolve_inside(self.root, file, self.secrets)
+                there.append(file)
+                check_sizes(self.root, there, self.secrets)
+            except LimitError as error:
+                yield _finding(document, (*here, *pointer), error)
+                break  # so it is with every further one
             except FlowpostError as error:
+                there.pop()
                 yield _finding(document, (*here, *pointer), error)
         for url, pointer in references.urls:
             try:
@@ -174,11 +190,38 @@ class _Checker:
             except (FlowpostError, ValueError):
                 continue  # not a URL at all: the node type's own check says so
 
+    def _credential(self, document: Document, pointer: Pointer, name: str, kind: str) -> Iterator[Diagnostic]:
+        """What is wrong with naming a credential here, whatever is wrong with the credential itself."""
+        if name not in self.credentials:
+            yield self._unknown(document, pointer, name)
+        elif self.store is not None and self._opened(name) is not None:
+            try:
+                self.store.get(name, kind)
+            except FlowpostError as error:
+                yield document.finding(pointer, error.message, "reference", hint=error.hint or "")
+
+    def _opened(self, name: str) -> Credential | None:
+        # Once each: a passphrase that does not fit costs a second.
+        if self.store is not None and name not in self.opened:
+            self.opened[name] = None
+            with suppress(FlowpostError):  # its own file has the finding
+                self.opened[name] = self.store.get(name)
+        return self.opened.get(name)
+
     def _unknown(self, document: Document, pointer: Pointer, name: str) -> Diagnostic:
         near = difflib.get_close_matches(name, self.credentials, 1)
         known = ", ".join(self.credentials[:10]) or "none"
         hint = f'did you mean "{near[0]}"?' if near else f"credentials of this workspace: {known}"
         return document.finding(pointer, f'there is no credential "{name}"', "reference", hint=hint)
+
+
+def _bodies(loaded: LoadedFlow) -> Iterator[Diagnostic]:
+    """What is wrong with the markup of HTML bodies, as far as it shows without values."""
+    for node in loaded.flow.nodes:
+        for value in node.params.values():
+            if isinstance(value, Template):
+                yield from unquoted(value)
+                yield from uncompiled(value)
 
 
 def _masked(value: object, delimiters: Delimiters) -> object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from runner.mail.body import HOLE, Encoded, text_body
 from runner.mail.headers import REDIRECTED_FROM, check_header, forbid_line_ends
 from runner.mail.limits import check_limits
 from runner.mail.mailboxes import address_header
-from runner.mail.message import Mail
+from runner.mail.message import Mail, Priority, Unsubscribe
 from runner.mail.parts import Part, attachment, content
 from runner.mail.shown import shown
 from runner.mail.unsubscribe import unsubscribe_headers
@@ -117,19 +117,35 @@ def _more_headers(mail: Mail) -> str:
     """Headers that parameters set, and then custom ones, which may not repeat one of them."""
     if not (mail.priority or mail.unsubscribe or mail.redirect_to or mail.headers):
         return ""
-    own: list[tuple[str, str]] = []
-    if mail.priority is not None:
-        own.extend(_PRIORITIES[mail.priority])
-    if mail.unsubscribe is not None:
-        own.extend(unsubscribe_headers(mail.unsubscribe))
-    taken = {name.lower() for name, _ in own} | {REDIRECTED_FROM.lower()}
+    own = own_headers(mail.priority, mail.unsubscribe)
+    taken = taken_names(own)
     for name, value in mail.headers:
         check_header(name, value)
-        if name.lower() in taken:
-            raise ReservedHeaderError(f"Reserved header is not allowed: {shown(name)} is set by a parameter")
+        check_not_taken(name, taken)
     if mail.redirect_to is not None:
         own.append((REDIRECTED_FROM, ", ".join(dict.fromkeys(a.wire for a in mail.recipients))))
     return "".join([text_header(name, value) for name, value in (*own, *mail.headers)])
+
+
+def own_headers(priority: Priority | None, unsubscribe: Unsubscribe | None) -> list[tuple[str, str]]:
+    """The headers that parameters set; HeaderError for an ``unsubscribe`` that cannot be one."""
+    own: list[tuple[str, str]] = []
+    if priority is not None:
+        own.extend(_PRIORITIES[priority])
+    if unsubscribe is not None:
+        own.extend(unsubscribe_headers(unsubscribe))
+    return own
+
+
+def taken_names(own: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The names, in lower case, that no custom header may have beside ``own``."""
+    return frozenset({name.lower() for name, _ in own} | {REDIRECTED_FROM.lower()})
+
+
+def check_not_taken(name: str, taken: frozenset[str]) -> None:
+    """ReservedHeaderError for a custom header that would repeat one of ours."""
+    if name.lower() in taken:
+        raise ReservedHeaderError(f"Reserved header is not allowed: {shown(name)} is set by a parameter")
 
 
 def _envelope(mail: Mail) -> Envelope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -70,6 +70,12 @@ def load_here(sources: tuple[Source, ...], root: Path, secrets: str = SECRETS) -
     return tuple(loaded)
 
 
+def check_sizes(root: Path, files: Iterable[str], secrets: str) -> None:
+    """LimitError when the files of one message are together too large; raises as ``resolve_inside`` does."""
+    if sum(resolve_inside(root, file, secrets).stat().st_size for file in files) > MAX_ATTACHMENTS_BYTES:
+        raise _too_large()
+
+
 async def _load(source: Source, root: Path, fetch: Fetch, room: int, secrets: str) -> Attachment:
     if source.kind == "url":
         data, fetched_type, fetched_name = await fetch(_text(source), room)
@@ -107,7 +113,7 @@ def _attachment(
 
 def _left(room: int, attachment: Attachment) -> int:
     if len(attachment.data) > room:
-        raise LimitError(f"attachments pass {MAX_ATTACHMENTS_BYTES:,} bytes in all")
+        raise _too_large()
     return room - len(attachment.data)
 
 
@@ -152,5 +158,9 @@ def _read_file(path: Path, room: int) -> bytes:
     with path.open("rb") as file:
         data = file.read(room + 1)
     if len(data) > room:
-        raise LimitError(f"attachments pass {MAX_ATTACHMENTS_BYTES:,} bytes in all")
+        raise _too_large()
     return data
+
+
+def _too_large() -> LimitError:
+    return LimitError(f"attachments pass {MAX_ATTACHMENTS_BYTES:,} bytes in all")

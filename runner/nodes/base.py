@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
-from runner.credential import HttpCredential, SmtpCredential
+from runner.credential import Credential, HttpCredential, SmtpCredential
 from runner.errors import FlowpostError
 from runner.model import Envelope, Outcome, Retry, Settings, Template
 
@@ -101,7 +101,7 @@ class NotRehearsed(Exception):
 
 
 class NodeType(Protocol):
-    """Five members; a simple type inherits the defaults and writes ``parse`` and ``run``."""
+    """Six members; a simple type inherits the defaults and writes ``parse`` and ``run``."""
 
     RETRY: ClassVar[Retry] = Retry()
     """How often a transient failure is tried again when the flow does not say."""
@@ -122,6 +122,11 @@ class NodeType(Protocol):
     @classmethod
     def check(cls, params: Mapping[str, object]) -> Iterable[Problem]:
         """Find the mistakes of the parameters that are written out, before any run."""
+        return ()
+
+    @classmethod
+    def check_credential(cls, params: Mapping[str, object], credential: Credential) -> Iterable[Problem]:
+        """Find the mistakes that show when the node's credential, of the right type, is at hand."""
         return ()
 
     @classmethod

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Self
 
-from runner.credential import SmtpCredential
-from runner.errors import AddressError, DeliveryUnknown, EnvelopeError
+from runner.credential import Credential, SmtpCredential
+from runner.errors import AddressError, DeliveryUnknown, EnvelopeError, FlowpostError
 from runner.mail import fields, lint, sources
 from runner.mail.address import Address, parse_one
 from runner.mail.compose import Composed, compose
@@ -53,6 +53,22 @@ class Smtp(NodeType):
     def check(cls, params: Mapping[str, object]) -> Iterable[Problem]:
         """Find literal mistakes: addresses, reserved and malformed headers, limits, attachments."""
         return [Problem(pointer, error) for pointer, error in lint.lint(params)]
+
+    @classmethod
+    def check_credential(cls, params: Mapping[str, object], credential: Credential) -> Iterable[Problem]:
+        """Find a sender, where it is not templated, that the credential lacks or does not let through."""
+        assert isinstance(credential, SmtpCredential)
+        given = params.get("from")
+        if given is not None and not isinstance(given, str):
+            return
+        try:
+            sender = fields.single(given, "from")
+        except FlowpostError:
+            return  # ``check`` says so
+        try:
+            sender_of(sender, credential)
+        except AddressError as error:
+            yield Problem(("from",) if given else ("credential",), error)
 
     @classmethod
     def references(cls, params: Mapping[str, object]) -> References:

@@ -9,6 +9,7 @@ from runner.template.compiled import OrElse, Template, Templates
 from runner.template.kinds import LIMITS, Kind, Where
 from runner.template.markup import inline_css
 from runner.template.names import check_names
+from runner.template.quotes import uncompiled, unquoted
 from runner.template.scan import Delimiters, is_template
 from runner.template.shape import ANY, Shape, shape_of_schema
 
@@ -27,4 +28,6 @@ __all__ = [
     "inline_css",
     "is_template",
     "shape_of_schema",
+    "uncompiled",
+    "unquoted",
 ]

@@ -100,6 +100,11 @@ class Template:
 
         return self.unit.tree if is_joined_or_taken(self.unit, self._after) else None
 
+    @property
+    def compiles(self) -> bool:
+        """Whether what it renders is MJML, and becomes HTML afterwards."""
+        return self._after is not None
+
     def _prepare(self, scope: Mapping[str, object]) -> None:
         from runner.template.finish import finisher, shortcut, starter
 

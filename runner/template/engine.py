@@ -199,7 +199,7 @@ def explain(error: BaseException, unit: Unit, scope: Mapping[str, object]) -> Te
         message = str(error.message or "the template cannot be rendered").replace("'", '"')
     else:
         message = "the expression does not work with these values"
-    return TemplateError(f"{message} ({at(found, _tag(found.source, offset))})", hint=hint)
+    return TemplateError(f"{message} ({at(found, tag_start(found.source, offset))})", hint=hint)
 
 
 def at(unit: Unit, offset: int) -> str:
@@ -218,7 +218,7 @@ def _unknown(error: BaseException, unit: Unit, offset: int, scope: Mapping[str, 
         known = {**scope, **GLOBALS}
     if not isinstance(name, str):
         message = str(error)
-        return TemplateError(f"{message} ({at(unit, _tag(unit.source, offset))})")
+        return TemplateError(f"{message} ({at(unit, tag_start(unit.source, offset))})")
     exact = _name_offset(unit, name, owner is missing, offset)
     close = nearest(name, known)
     message = f'unknown name "{readable(name)}" ({at(unit, exact)})'
@@ -252,7 +252,7 @@ def _offset(unit: Unit, line: int) -> int:
     return 0
 
 
-def _tag(source: str, offset: int) -> int:
+def tag_start(source: str, offset: int) -> int:
     """Where the tag around ``offset`` begins."""
     begin = max(source.rfind(mark, 0, offset + 1) for mark in ("<<", "<%", "{{", "{%"))
     return begin if begin >= 0 else offset
@@ -260,7 +260,7 @@ def _tag(source: str, offset: int) -> int:
 
 def _name_offset(unit: Unit, name: str, top: bool, offset: int) -> int:
     """Where in the tag around ``offset`` the name stands that does not exist."""
-    begin = _tag(unit.source, offset)
+    begin = tag_start(unit.source, offset)
     places = []
     for node in unit.tree.find_all((nodes.Name, nodes.Getattr, nodes.Const)):
         if top:

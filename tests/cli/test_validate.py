@@ -77,6 +77,36 @@ def test_the_project_itself_is_a_workspace_without_findings(workspace: Workspace
         ({"attachments": [{"filename": "a", "url": "http://127.0.0.1/x"}]}, "EBLOCKED", 9),
         ({"attachments": [{"filename": "a", "url": "http://user:pw@10.0.0.1/x"}]}, "EATTACHMENT", 9),
         ({"attachments": [{"filename": "a", "url": "ftp://example.com/x"}]}, "EATTACHMENT", 9),
+        ({"attachments": [{"content": "a", "content_type": "text"}]}, "EATTACHMENT", 9),
+        ({"attachments": [{"content": "a", "content_type": "multipart/mixed"}]}, "EATTACHMENT", 9),
+        ({"attachments": [{"content": "a", "cid": "a b"}]}, "EATTACHMENT", 9),
+        ({"attachments": [{"content": "a", "cid": "x"}, {"content": "b", "cid": "x"}]}, "EATTACHMENT", 9),
+        ({"attachments": [{"file": "nowhere.pdf"}]}, "EATTACHMENT", 9),
+        ({"unsubscribe": {"url": "ftp://example.com/u"}}, "EHEADER", 9),
+        ({"unsubscribe": {"url": "http://example.com/u", "one_click": True}}, "EHEADER", 9),
+        ({"unsubscribe": {"mailto": "nobody"}}, "EADDRESS", 9),
+        ({"priority": "high", "headers": {"X-Priority": "1"}}, "ERESERVED", 10),
+        ({"priority": "low", "headers": [{"key": "importance", "value": "1"}]}, "ERESERVED", 10),
+        ({"priority": "low", "headers": {"X-MSMail-Priority": "<<trigger.body.x>>"}}, "ERESERVED", 10),
+        (
+            {"unsubscribe": {"mailto": "u@example.com"}, "headers": {"list-unsubscribe": "<x>"}},
+            "ERESERVED",
+            10,
+        ),
+        (
+            {
+                "unsubscribe": {
+                    "url": "https://example.com/<<run.id>>",
+                    "mailto": "u@example.com",
+                    "one_click": True,
+                },
+                "headers": {"List-Unsubscribe-Post": "x"},
+            },
+            "ERESERVED",
+            10,
+        ),
+        ({"from": "eve@example.com"}, "EADDRESS", 9),
+        ({"credential": "crm"}, "reference", 4),
         ({"subject": "<<trigger.bodyy.name>>"}, "ETEMPLATE", 6),
         ({"subject": "<<trigger.body.name"}, "template", 6),
         ({"credential": "marketng"}, "reference", 4),
@@ -87,6 +117,8 @@ def test_the_project_itself_is_a_workspace_without_findings(workspace: Workspace
 def test_a_mistake_carries_its_code_and_its_line(
     ready: Workspace, changes: dict[str, object], code: str, line: int
 ) -> None:
+    ready.smtp("marketing", SERVER, security={"min_tls": "1.2"}, sender={"allowed_from": ["ann@example.com"]})
+    ready.credential("crm", {"type": "http", "auth": {"type": "bearer", "token": "correct-horse"}})
     ready.flow("flow", mail(**changes))
     found = findings(ready)
 
@@ -286,3 +318,77 @@ def test_webhook_credentials_are_judged_by_what_they_hold(
     workspace.credential("crm-hook", {"type": "webhook", "auth": auth})
 
     assert [finding["severity"] for finding in findings(workspace)] == severities
+
+
+def test_a_webhook_that_names_an_smtp_credential_is_found(ready: Workspace) -> None:
+    ready.flow("flow", "triggers:\n  - webhook: {path: a/b, auth: marketing}\n" + GOOD)
+    (found,) = findings(ready)
+
+    assert (found["line"], found["column"], found["code"]) == (2, 32, "reference")
+    assert found["message"] == 'credential "marketing" is of type smtp, and webhook is needed here'
+
+
+def test_an_http_node_that_names_an_smtp_credential_is_found(ready: Workspace) -> None:
+    ready.flow("flow", "nodes:\n  - id: a\n    http: {url: 'https://example.com', credential: marketing}\n")
+    (found,) = findings(ready)
+
+    assert (found["line"], found["code"]) == (3, "reference")
+
+
+def test_without_a_key_nothing_is_said_about_types_and_senders(ready: Workspace) -> None:
+    ready.flow(
+        "flow", "triggers:\n  - webhook: {path: a/b, auth: marketing}\n" + mail(**{"from": "x@example.org"})
+    )
+    del ready.environ["SOPS_AGE_KEY"]
+
+    assert [found for found in findings(ready) if found["severity"] == "error"] == []
+
+
+def test_a_credential_that_has_nobody_to_send_from_is_found_where_it_is_named(workspace: Workspace) -> None:
+    auth = {"type": "password", "username": "apikey", "password": "correct horse"}
+    workspace.smtp("marketing", SERVER, security={"min_tls": "1.2"}, auth=auth)
+    workspace.flow("flow", GOOD)
+    workspace.flow("other", mail(**{"from": "<<trigger.body.from>>"}))
+    (found,) = findings(workspace)
+
+    assert (found["path"], found["line"], found["code"]) == ("flows/flow.yaml", 3, "EADDRESS")
+
+
+def test_files_that_are_too_large_together_are_found(ready: Workspace) -> None:
+    for name in ("a.bin", "b.bin", "c.bin"):
+        with ready.write(name, "").open("r+b") as file:
+            file.truncate(10_000_000)
+    ready.flow("flow", mail(attachments=[{"file": name} for name in ("a.bin", "b.bin", "c.bin")]))
+    (found,) = findings(ready)
+
+    assert found["code"] == "ELIMIT"
+    assert found["message"] == "attachments pass 25,000,000 bytes in all"
+
+
+@pytest.mark.parametrize("values", ["", "<<trigger.body.name>>"])
+def test_mjml_that_does_not_compile_is_found_at_its_file(ready: Workspace, values: str) -> None:
+    ready.write("templates/good.mjml", f"<mjml><mj-body><mj-text>{values}</mj-text></mj-body></mjml>")
+    ready.write("templates/bad.mjml", f"<mjml><mj-body><mj-text>{values}</mj-body></mjml>")
+    for name in ("good", "bad"):
+        ready.flow(name, mail(body_format="html", html_body={"file": f"{name}.mjml"}))
+    (found,) = findings(ready)
+
+    assert (found["path"], found["code"]) == ("templates/bad.mjml", "ETEMPLATE")
+    assert str(found["message"]).startswith("the MJML cannot be compiled")
+
+
+def test_mjml_whose_values_make_markup_is_left_to_the_run(ready: Workspace) -> None:
+    ready.write(
+        "templates/a.mjml", "<mjml><mj-body><<trigger.body.x | safe>><% if vars %></mj-text><% endif %>"
+    )
+    ready.flow("flow", mail(body_format="html", html_body={"file": "a.mjml"}))
+
+    assert findings(ready) == []
+
+
+def test_a_value_in_an_attribute_without_quotes_is_a_warning(ready: Workspace) -> None:
+    ready.flow("flow", mail(body_format="html", html_body="<p>a</p><p title=<<trigger.body.v>>>b</p>"))
+    (found,) = findings(ready)
+
+    assert (found["severity"], found["line"], found["column"]) == ("warning", 9, 36)
+    assert found["hint"] == 'put quotes round it: name="<< … >>"'
