@@ -68,6 +68,9 @@ def check_workspace(start: Path, paths: Sequence[str], environ: Mapping[str, str
         findings += store.check(name, use_key=use_key)
     files = loaded.files
     if chosen:
+        for path in chosen:
+            if not path.is_relative_to(root):
+                raise UsageError(f"{path} does not lie in the workspace {root}")
         wanted = [path.relative_to(root).as_posix() for path in chosen]
         findings = [finding for finding in findings if _within(finding.path, wanted)]
         files = tuple(path for path in files if _within(path, wanted))
@@ -75,10 +78,14 @@ def check_workspace(start: Path, paths: Sequence[str], environ: Mapping[str, str
 
 
 def _existing(start: Path, text: str) -> Path:
-    path = (start / text).absolute()
-    if not path.exists():
-        raise UsageError(f'there is no file or folder "{text}"')
-    return path.resolve()
+    """The path, relative to ``start``, or, where that is not there, to the current folder as a shell completes it."""
+    path = (start / text).resolve()
+    if path.exists():
+        return path
+    path = Path(text).resolve()
+    if path.exists() and path.is_relative_to(find_workspace(start).resolve()):
+        return path
+    raise UsageError(f'there is no file or folder "{text}"')
 
 
 def _settings(root: Path, environ: Mapping[str, str], findings: list[Diagnostic]) -> Settings:

@@ -77,7 +77,11 @@ class Workspace:
 
     def call(self, *arguments: str, stdin: str | None = None) -> Answer:
         """Call the command line in this process."""
-        self.monkeypatch.chdir(self.root)
+        return self.at(self.root, *arguments, stdin=stdin)
+
+    def at(self, folder: Path, *arguments: str, stdin: str | None = None) -> Answer:
+        """As ``call``, in another folder."""
+        self.monkeypatch.chdir(folder)
         for name, value in self.environ.items():
             self.monkeypatch.setenv(name, value)
         if stdin is not None:

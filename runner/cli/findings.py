@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -107,7 +109,7 @@ def _sarif_result(finding: Diagnostic, prefix: str) -> dict[str, object]:
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": prefix + finding.path},
+                    "artifactLocation": {"uri": quote(prefix + finding.path)},
                     "region": {"startLine": finding.line, "startColumn": finding.column},
                 }
             }
@@ -116,6 +118,12 @@ def _sarif_result(finding: Diagnostic, prefix: str) -> dict[str, object]:
 
 
 def _below_repository(root: Path) -> str:
+    """What stands before a path of the workspace: GitHub's own checkout folder counts, else where .git is."""
+    root = root.resolve()
+    checkout = os.environ.get("GITHUB_WORKSPACE")
+    if checkout and root.is_relative_to(Path(checkout).resolve()):
+        relative = root.relative_to(Path(checkout).resolve()).as_posix()
+        return "" if relative == "." else f"{relative}/"
     for folder in (root, *root.parents):
         if (folder / ".git").exists():
             relative = root.relative_to(folder).as_posix()

@@ -196,6 +196,28 @@ def test_a_path_that_is_not_there_is_wrong_usage(ready: Workspace) -> None:
     assert "nope.yaml" in answer.err
 
 
+def test_a_path_may_be_relative_to_the_current_folder_beside_c(ready: Workspace) -> None:
+    ready.flow("a", mail(to="nobody"))
+    ready.flow("b", mail(to="nobody"))
+    ready.write("other/flows/a.yaml", GOOD)
+    place = ready.root.name
+
+    answer = ready.at(ready.root.parent, "-C", place, "validate", f"{place}/flows/a.yaml", "--format", "json")
+    assert [found["path"] for found in answer.json["findings"]] == ["flows/a.yaml"]
+    answer = ready.at(ready.root, "-C", "other", "validate", "flows/b.yaml")
+    assert answer.code == 2
+    assert 'there is no file or folder "flows/b.yaml"' in answer.err
+
+
+def test_paths_in_two_workspaces_are_wrong_usage(ready: Workspace) -> None:
+    ready.flow("a", GOOD)
+    ready.write("other/flows/b.yaml", GOOD)
+    answer = ready.call("validate", "other/flows/b.yaml", "flows/a.yaml")
+
+    assert answer.code == 2
+    assert "does not lie in the workspace" in answer.err
+
+
 def test_no_workspace_is_wrong_usage(workspace: Workspace) -> None:
     shutil.rmtree(workspace.root / "flows")
 
@@ -224,6 +246,36 @@ def test_github_paths_are_relative_to_the_repository(ready: Workspace) -> None:
     ready.flow("flow", mail(to="nobody"))
 
     assert "file=acme/flows/flow.yaml" in ready.call("validate", "--format", "github").out
+
+
+@pytest.mark.parametrize(("checkout", "path"), [("", "acme/flows/flow.yaml"), ("acme", "flows/flow.yaml")])
+def test_paths_are_relative_to_the_checkout_of_github(ready: Workspace, checkout: str, path: str) -> None:
+    """A checkout into a folder, or a container without .git: the runner looks from GITHUB_WORKSPACE."""
+    (ready.root / ".git").mkdir()
+    ready.environ["GITHUB_WORKSPACE"] = str(ready.root.parent / checkout)
+    ready.flow("flow", mail(to="nobody"))
+
+    assert f"file={path}," in ready.call("validate", "--format", "github").out
+    (run,) = ready.call("validate", "--format", "sarif").json["runs"]
+    place = run["results"][0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"] == {"uri": path}
+    assert [found["path"] for found in findings(ready)] == ["flows/flow.yaml"]
+
+
+def test_a_checkout_elsewhere_changes_no_path(ready: Workspace, tmp_path: Path) -> None:
+    (ready.root.parent / ".git").mkdir()
+    ready.environ["GITHUB_WORKSPACE"] = str(tmp_path / "elsewhere")
+    ready.flow("flow", mail(to="nobody"))
+
+    assert "file=acme/flows/flow.yaml," in ready.call("validate", "--format", "github").out
+
+
+def test_a_uri_in_sarif_is_percent_encoded(ready: Workspace) -> None:
+    ready.flow("a b/c,d ü%", "name: ok\n" + mail(to="nobody"))
+    (run,) = ready.call("validate", "--format", "sarif").json["runs"]
+    place = run["results"][0]["locations"][0]["physicalLocation"]
+
+    assert place["artifactLocation"] == {"uri": "flows/a%20b/c%2Cd%20%C3%BC%25.yaml"}
 
 
 def test_sarif_names_tool_rule_and_place(ready: Workspace) -> None:
