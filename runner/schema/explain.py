@@ -257,7 +257,12 @@ class Explainer:
 
     def _anyof(self, pointer: Pointer, error: ValidationError) -> None:
         keys = _required_keys(error.validator_value)
-        if keys and isinstance(error.instance, dict):
+        # Where a branch asks for no key, another kind of value would do too: the nearest branch says more.
+        if (
+            keys
+            and isinstance(error.instance, dict)
+            and all("required" in one for one in error.validator_value)
+        ):
             choice = _list(map(quoted, keys), " or ")
             self._holder(pointer, "required", f"{choice} is missing in {self.section(pointer)}")
             return

@@ -183,6 +183,20 @@ class _Composer:
             Diagnostic(self.text.path, place.line, place.column, message, "yaml", "warning", hint)
         )
 
+    def refuse_cut(self, place: Place) -> None:
+        """``{x: <<a | default("b, c")>>}``: the comma ends the text, and what follows would be a key."""
+        if place.style or place.children is not None:
+            return
+        text = self.text.content
+        begin = text.rfind("<<", place.start, place.end)
+        if begin < 0 or text.find(">>", begin, place.end) >= 0:
+            return
+        line_end = text.find("\n", place.end)
+        if text.find(">>", place.end, len(text) if line_end < 0 else line_end) >= 0:
+            from runner.source.explain import IN_BRACKETS, QUOTE_WHOLE
+
+            self.text.fail(begin, IN_BRACKETS, QUOTE_WHOLE)
+
     def check_continuation(self, start: int, end: int, indent: int, *, tabs_only: bool = False) -> None:
         """YAML 1.2, 6.3: what goes on over lines goes on deeper than its key; libyaml doesn't look.
 
@@ -217,6 +231,8 @@ class _Composer:
         place = Place(event.start_mark.index, event.end_mark.index, "[" if event.flow_style else "", {}, None)
         while type(following := self.next()) is not self.kinds.SequenceEndEvent:
             value, child = self.node(following, depth, indent)
+            if event.flow_style:
+                self.refuse_cut(child)
             place.add(len(items), child)
             items.append(value)
         place.end = following.end_mark.index
@@ -240,6 +256,8 @@ class _Composer:
                 inherited.extend(self.merge(merged, value, child))
                 continue
             value, child = self.node(self.next(), depth, indent)
+            if event.flow_style:
+                self.refuse_cut(child)
             explicit.setdefault(key, value)
             place.add(key, child)
         place.end = following.end_mark.index

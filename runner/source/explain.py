@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from runner.source.text import Text
 
-_IN_BRACKETS = "a template inside { } or [ ] needs quotes"
-_QUOTE_WHOLE = 'write "<< … >>" with the quotes round the whole value'
+IN_BRACKETS = "a template inside { } or [ ] needs quotes"
+QUOTE_WHOLE = 'write "<< … >>" with the quotes round the whole value'
 _TEMPLATE = re.compile(r"<<|<%|\{\{|\{%|\{#")
 _GLUED = re.compile(r"(?:- )?[A-Za-z_][\w-]*:[^\s:/]")
 _COLON = re.compile(r":\s")
@@ -72,10 +72,16 @@ def _brackets(text: Text, problem: str, context: str, at: int, began: int) -> tu
     if "flow mapping" not in context and "flow sequence" not in context and "flow node" not in context:
         return None
     opener = text.content[began : began + 1]
+    if (
+        opener not in ("{", "[")
+        and at >= len(text.content.rstrip())
+        and (open_ := _left_open(text)) is not None
+    ):
+        began, opener = open_, text.content[open_]
     if _TEMPLATE.search(text.content, began, max(at, began) + 1) and opener in ("{", "["):
         template = _TEMPLATE.search(text.content, began + (1 if opener == "{" else 0), at + 1)
         place = template.start() if template else began
-        return place, _IN_BRACKETS, _QUOTE_WHOLE
+        return place, IN_BRACKETS, QUOTE_WHOLE
     if at >= len(text.content.rstrip()) and opener in ("{", "["):
         return began, f'the "{opener}" that opens here is never closed', ""
     if opener in ("{", "["):
@@ -93,6 +99,22 @@ def _brackets(text: Text, problem: str, context: str, at: int, began: int) -> tu
         f'"{text.content[at : at + 1]}" where a value belongs',
         "text that begins with a sign needs quotes",
     )
+
+
+def _left_open(text: Text) -> int | None:
+    """The innermost bracket that the end of the text leaves open."""
+    import yaml
+
+    opened: list[int] = []
+    try:
+        for token in yaml.scan(text.content, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            if isinstance(token, yaml.FlowSequenceStartToken | yaml.FlowMappingStartToken):
+                opened.append(token.start_mark.index)
+            elif opened and isinstance(token, yaml.FlowSequenceEndToken | yaml.FlowMappingEndToken):
+                opened.pop()
+    except yaml.YAMLError:
+        pass
+    return opened[-1] if opened else None
 
 
 def _colon(text: Text, problem: str, context: str, at: int, began: int) -> tuple[int, str, str] | None:
@@ -132,7 +154,7 @@ def _indicator(text: Text, problem: str, context: str, at: int, began: int) -> t
         before = text.before(at)
         opened = _TEMPLATE.search(before)
         if opened and ("{" in before[: opened.start()] or "[" in before[: opened.start()]):
-            return at - len(before) + opened.start(), _IN_BRACKETS, _QUOTE_WHOLE
+            return at - len(before) + opened.start(), IN_BRACKETS, QUOTE_WHOLE
         return at, f'a value cannot begin with "{sign}"', "put it in quotes"
     if "block sequence entries are not allowed" in problem:
         return (
