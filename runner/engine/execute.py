@@ -161,7 +161,10 @@ class Execution:
             async with asyncio.timeout(node.timeout):
                 return await action.run(context)
         except TimeoutError:
-            raise TimedOut(f'Timed out: node "{node.id}" took longer than {node.timeout:g} s') from None
+            # Where nothing but a mail server was waited for, the error's own hint fits.
+            hint = None if node.type == "smtp" else "give it more time with timeout, or see what it waits for"
+            message = f'Timed out: node "{node.id}" took longer than {node.timeout:g} s'
+            raise TimedOut(message, hint=hint) from None
 
 
 def _items(node: Node, value: object) -> list[object]:

@@ -18,6 +18,7 @@ from jinja2.utils import missing
 
 from runner.errors import TemplateError
 from runner.template.access import GLOBALS
+from runner.template.asked import Path, path_of
 from runner.template.budget import Refused, spend
 from runner.template.generate import Sandbox, generate, namespace
 from runner.template.grammar import is_alone
@@ -219,7 +220,9 @@ def _unknown(error: BaseException, unit: Unit, offset: int, scope: Mapping[str, 
     if not isinstance(name, str):
         message = str(error)
         return TemplateError(f"{message} ({at(unit, tag_start(unit.source, offset))})")
-    exact = _name_offset(unit, name, owner is missing, offset)
+    exact, path = _named(unit, name, owner is missing, offset)
+    if owner is None and (told := _left_nothing(path, scope)):
+        return TemplateError(f"{told} ({at(unit, exact)})", hint=f"test nodes.{path[1]}.status before")
     close = nearest(name, known)
     message = f'unknown name "{readable(name)}" ({at(unit, exact)})'
     if close is not None:
@@ -258,20 +261,37 @@ def tag_start(source: str, offset: int) -> int:
     return begin if begin >= 0 else offset
 
 
-def _name_offset(unit: Unit, name: str, top: bool, offset: int) -> int:
-    """Where in the tag around ``offset`` the name stands that does not exist."""
+def _left_nothing(path: Path, scope: Mapping[str, object]) -> str:
+    """Why ``nodes.<id>.output`` or ``.error`` is null, where the path goes on from one of them."""
+    results = scope.get("nodes")
+    result = results.get(path[1]) if len(path) > 3 and isinstance(results, Mapping) else None
+    if path[:1] != ("nodes",) or not isinstance(result, Mapping) or path[2] not in ("output", "error"):
+        return ""
+    if result.get(path[2]) is not None:
+        return ""
+    status = str(result.get("status"))
+    told = "was skipped" if status == "skipped" else status
+    return f'node "{readable(path[1])}" {told}, and has no {path[2]}'
+
+
+def _named(unit: Unit, name: str, top: bool, offset: int) -> tuple[int, Path]:
+    """Where in the tag around ``offset`` the name stands that does not exist, and the path that ends in it."""
     begin = tag_start(unit.source, offset)
-    places = []
-    for node in unit.tree.find_all((nodes.Name, nodes.Getattr, nodes.Const)):
+    places: list[tuple[int, Path]] = []
+    for node in unit.tree.find_all((nodes.Name, nodes.Getattr, nodes.Getitem, nodes.Const)):
         if top:
             same = isinstance(node, nodes.Name) and node.name == name
         else:
             same = (isinstance(node, nodes.Getattr) and node.attr == name) or (
                 isinstance(node, nodes.Const) and node.value == name
             )
-        if same and node.lineno - 1 >= begin:
-            places.append(node.lineno - 1)
-    return name_offset(unit.source, min(places)) if places else offset
+        found: nodes.Node = node
+        if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and not top:
+            same, found = node.arg.value == name, node.arg
+        if same and found.lineno - 1 >= begin:
+            places.append((found.lineno - 1, path_of(node)))
+    where, path = min(places, key=lambda one: (one[0], -len(one[1])), default=(offset, ()))
+    return (name_offset(unit.source, where) if places else offset), path
 
 
 def name_offset(source: str, offset: int) -> int:
