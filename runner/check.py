@@ -67,6 +67,7 @@ def check_workspace(start: Path, paths: Sequence[str], environ: Mapping[str, str
     for name in names:
         findings += store.check(name, use_key=use_key)
     files = loaded.files
+    findings = _once(findings)
     if chosen:
         for path in chosen:
             if not path.is_relative_to(root):
@@ -75,6 +76,16 @@ def check_workspace(start: Path, paths: Sequence[str], environ: Mapping[str, str
         findings = [finding for finding in findings if _within(finding.path, wanted)]
         files = tuple(path for path in files if _within(path, wanted))
     return Report(root, len(files), tidy(findings))
+
+
+def _once(findings: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Without what a schema says of a place where a check knows the very error of a run: both are one mistake."""
+    known = {
+        found[:3]
+        for found in findings
+        if found.code.startswith("E") and found.code not in ("ETEMPLATE", "ESECRET")
+    }
+    return [found for found in findings if found.code != "schema" or found[:3] not in known]
 
 
 def _existing(start: Path, text: str) -> Path:
