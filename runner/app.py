@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from runner.credential import HttpCredential, SmtpCredential
+from runner.diagnostic import refuse
 from runner.errors import UsageError
-from runner.load import find_workspace, load_flow, load_flows, load_settings
+from runner.load import Loaded, find_workspace, load_flow, load_flows, load_settings, name_in
 from runner.model import Flow, Settings
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ class App(NamedTuple):
         loaded = load_flows(self.root, self.settings)
         if name in loaded.flows:
             return loaded.flows[name]
-        raise self._no_flow(name, list(loaded.flows), loaded.diagnostics)
+        for file in loaded.refused:
+            # A file with a mistake that gives itself this name: its findings are the answer.
+            if name_in(self.root, file) == name:
+                return load_flow(self.root, self.root / file, self.settings)
+        raise self._no_flow(name, list(loaded.flows), loaded)
 
     def store(self) -> CredentialStore:
         """The workspace's encrypted credentials."""
@@ -179,14 +184,16 @@ class App(NamedTuple):
             candidates = [Path(name), self.root / name]
         return next((path for path in candidates if path.is_file()), None)
 
-    def _no_flow(self, name: str, names: list[str], findings: object) -> UsageError:
+    def _no_flow(self, name: str, names: list[str], loaded: Loaded) -> UsageError:
         import difflib
 
         near = difflib.get_close_matches(name, names, 1)
         known = ", ".join(sorted(names)[:10]) or "none"
         hint = f'did you mean "{near[0]}"?' if near else f"flows of this workspace: {known}"
-        if findings:
-            hint += "; some flow files have mistakes: see flowpost validate"
+        broken = sorted({found.path for found in loaded.diagnostics if refuse([found])})
+        if broken:
+            more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
+            hint += f"; with mistakes: {', '.join(broken[:5])}{more}: see flowpost validate"
         return UsageError(f'there is no flow "{name}" in {self.root / self.settings.flows}', hint=hint)
 
 

@@ -8,7 +8,7 @@ them. Above this door nobody meets a YAML document, except to say where in one a
 from __future__ import annotations
 
 from runner.load.again import load_again
-from runner.load.flow import LoadedFlow, load_flow, read_flow
+from runner.load.flow import LoadedFlow, load_flow, name_in, read_flow
 from runner.load.flows import Loaded, load_flows
 from runner.load.settings import load_settings
 from runner.load.workspace import SETTINGS_FILE, find_workspace
@@ -22,5 +22,6 @@ __all__ = [
     "load_flow",
     "load_flows",
     "load_settings",
+    "name_in",
     "read_flow",
 ]

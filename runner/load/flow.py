@@ -86,6 +86,16 @@ def _kept(root: Path, settings: Settings) -> tuple[Path, ...]:
     return tuple(path for path in own if path != root)
 
 
+def name_in(root: Path, path: str) -> str:
+    """The name that a flow file gives itself, whatever is wrong with the rest; empty when it cannot be read."""
+    try:
+        value = source.read(read_file(root, path, source.MAX_BYTES), path).value
+    except Invalid:
+        return ""
+    name = value.get("name") if isinstance(value, dict) else None
+    return name if isinstance(name, str) else _stem(path)
+
+
 def _stem(name: str) -> str:
     return PurePosixPath(name).stem
 

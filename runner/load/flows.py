@@ -26,6 +26,11 @@ class Loaded(NamedTuple):
     documents: dict[str, LoadedFlow]
     files: tuple[str, ...]
 
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The files that are no flow, for their mistakes."""
+        return tuple(path for path in self.files if path not in self.documents)
+
 
 def load_flows(root: Path, settings: Settings, only: Container[str] | None = None) -> Loaded:
     """Load ``flows/**/*.yaml`` and ``*.yml`` without ``*.test.yaml``; ``only`` names paths to look at.

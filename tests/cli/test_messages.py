@@ -79,3 +79,21 @@ def test_one_mistake_is_one_finding(workspace: Workspace, changes: dict[str, obj
     found = workspace.call("validate", "--format", "json").json["findings"]
 
     assert [finding["code"] for finding in found] == [code]
+
+
+def test_a_flow_that_is_not_found_names_the_files_with_mistakes(workspace: Workspace) -> None:
+    workspace.flow("a", "name: zz\nnodes: [\n")
+    workspace.flow("good", nodes({"id": "a", "set": {"x": 1}}))
+    answer = workspace.call("run", "zz")
+
+    assert answer.code == 2
+    assert 'there is no flow "zz"' in answer.err
+    assert "with mistakes: flows/a.yaml: see flowpost validate" in answer.err
+
+
+def test_a_flow_with_a_mistake_is_found_by_the_name_in_its_file(workspace: Workspace) -> None:
+    workspace.flow("a", "name: zz\nnodes:\n  - id: x\n    set: {}\n")
+    answer = workspace.call("run", "zz")
+
+    assert answer.code == 2
+    assert answer.err.startswith("flows/a.yaml:4:")
