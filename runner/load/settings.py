@@ -35,6 +35,9 @@ VARIABLES: dict[str, tuple[str, ...]] = {
 }
 """Which variable stands for which setting."""
 
+_OTHERS = ("FLOWPOST_AGE_PASSPHRASE", "FLOWPOST_AGE_PASSPHRASE_FILE", "FLOWPOST_DEBUG")
+_CLOSE = 0.85
+
 
 def load_settings(root: Path, environ: Mapping[str, str]) -> Settings:
     """The settings of the workspace at ``root``: its ``flowpost.yaml``, if any, with ``environ`` over it.
@@ -143,10 +146,8 @@ def _folder_problem(root: Path, folder: str) -> str:
 
 def _override(settings: dict[str, Any], environ: Mapping[str, str]) -> None:
     for name in environ:
-        if name.startswith("FLOWPOST_DEL") and name not in VARIABLES:
-            raise ConfigurationError(
-                f"the variable {name} is not known", hint="did you mean FLOWPOST_DELIVERY?"
-            )
+        if name.startswith("FLOWPOST_") and name not in VARIABLES and name not in _OTHERS:
+            _refuse_misspelt(name, environ[name])
     for name, place in VARIABLES.items():
         if name not in environ:
             continue
@@ -155,6 +156,26 @@ def _override(settings: dict[str, Any], environ: Mapping[str, str]) -> None:
             settings[place[0]] = value
         else:
             settings[place[0]] = {**settings.get(place[0], {}), place[1]: value}
+
+
+def _refuse_misspelt(name: str, text: str) -> None:
+    """Raise ConfigurationError for what was probably meant for us; other variables may be anybody's."""
+    import difflib
+
+    own = name.removeprefix("FLOWPOST_")
+    if own.startswith("DEL"):
+        raise ConfigurationError(f"the variable {name} is not known", hint="did you mean FLOWPOST_DELIVERY?")
+    if text.startswith("tcp://"):
+        return  # Kubernetes, for a service whose name begins like ours
+    if own.lower() in schema.load("workspace")["properties"]:
+        inner = ", ".join(known for known in VARIABLES if known.startswith(f"{name}_"))
+        hint = f"set {own.lower()} in flowpost.yaml" + (f"; variables: {inner}" if inner else "")
+        raise ConfigurationError(f"the variable {name} is not known", hint=hint)
+    names = [known.removeprefix("FLOWPOST_") for known in (*VARIABLES, *_OTHERS)]
+    if near := difflib.get_close_matches(own[:60], names, 1, _CLOSE):
+        raise ConfigurationError(
+            f"the variable {name} is not known", hint=f"did you mean FLOWPOST_{near[0]}?"
+        )
 
 
 def _parsed(name: str, text: str) -> Any:

@@ -163,6 +163,45 @@ def test_a_misspelt_delivery_variable_stops_everything(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("FLOWPOST_HTTP_PRT", "did you mean FLOWPOST_HTTP_PORT?"),
+        ("FLOWPOST_DATBASE", "did you mean FLOWPOST_DATABASE?"),
+        ("FLOWPOST_FLOW", "did you mean FLOWPOST_FLOWS?"),
+        ("FLOWPOST_NETWORK_ALOW", "did you mean FLOWPOST_NETWORK_ALLOW?"),
+        ("FLOWPOST_AGE_PASSPHRASES", "did you mean FLOWPOST_AGE_PASSPHRASE?"),
+        ("FLOWPOST_VARS", "set vars in flowpost.yaml"),
+        ("FLOWPOST_NETWORK", "set network in flowpost.yaml; variables: FLOWPOST_NETWORK_ALLOW"),
+    ],
+)
+def test_a_variable_that_was_probably_meant_for_us_stops_everything(
+    tmp_path: Path, name: str, hint: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"the variable {name} is not known") as caught:
+        settings(tmp_path, **{name: "x"})
+
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("FLOWPOST_SERVE_EVENTS", "20"),
+        ("FLOWPOST_EXAMPLES", "1"),
+        ("FLOWPOST_PORT", "tcp://10.0.0.1:80"),
+        ("FLOWPOST_SERVICE_HOST", "10.0.0.1"),
+        ("FLOWPOST_SERVICE_PORT_HTTP", "8480"),
+        ("FLOWPOST_PORT_8480_TCP", "tcp://10.0.0.1:8480"),
+        ("FLOWPOST_HTTPS_PORT", "tcp://10.0.0.1:443"),
+        ("FLOWPOST_AGE_PASSPHRASE", "x"),
+        ("FLOWPOST_DEBUG", "1"),
+    ],
+)
+def test_variables_of_others_are_left_alone(tmp_path: Path, name: str, text: str) -> None:
+    assert settings(tmp_path, **{name: text}) == settings(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         ("FLOWPOST_HTTP_PORT", "eighty"),
