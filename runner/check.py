@@ -30,11 +30,14 @@ from runner.template.scan import Delimiters
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What ``validate`` found. ``flows`` counts the flow files that were looked at."""
+    """What ``validate`` found. ``flows`` counts the flow files that were looked at, ``unopened`` the credentials that
+    were not opened, since there is no key at all.
+    """
 
     root: Path
     flows: int
     findings: tuple[Diagnostic, ...]
+    unopened: int = 0
 
     @property
     def ok(self) -> bool:
@@ -75,7 +78,7 @@ def check_workspace(start: Path, paths: Sequence[str], environ: Mapping[str, str
         wanted = [path.relative_to(root).as_posix() for path in chosen]
         findings = [finding for finding in findings if _within(finding.path, wanted)]
         files = tuple(path for path in files if _within(path, wanted))
-    return Report(root, len(files), tidy(findings))
+    return Report(root, len(files), tidy(findings), 0 if use_key else len(names))
 
 
 def _once(findings: Sequence[Diagnostic]) -> list[Diagnostic]:

@@ -44,6 +44,9 @@ def command(directory: Path, paths: tuple[str, ...], form: str) -> int:
     click.echo(findings.render(report, form), nl=False)
     if form == "text":
         click.echo(_summary(report), err=True)
+        if report.unopened:
+            what = "the credential was" if report.unopened == 1 else f"{report.unopened} credentials were"
+            click.echo(f"note: there is no key, so that {what} not opened", err=True)
     return OK if report.ok else FAILED
 
 

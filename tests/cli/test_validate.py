@@ -294,6 +294,18 @@ def test_without_a_key_the_credentials_are_checked_as_far_as_that_goes(ready: Wo
     del ready.environ["SOPS_AGE_KEY"]
 
     assert [finding for finding in findings(ready) if finding["severity"] == "error"] == []
+    answer = ready.call("validate")
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err.endswith("note: there is no key, so that the credential was not opened\n")
+
+
+def test_nothing_is_noted_where_there_is_a_key_or_no_credential(ready: Workspace) -> None:
+    ready.flow("good", "nodes:\n  - id: a\n    set: {x: 1}\n")
+    assert "note" not in ready.call("validate").err
+
+    shutil.rmtree(ready.root / "secrets")
+    del ready.environ["SOPS_AGE_KEY"]
+    assert "note" not in ready.call("validate").err
 
 
 def test_port_25_is_found(workspace: Workspace) -> None:
