@@ -68,7 +68,7 @@ def check_workspace(start: Path, paths: Sequence[str], environ: Mapping[str, str
     for read in loaded.documents.values():
         findings += _bodies(read)
     for name in names:
-        findings += store.check(name, use_key=use_key)
+        findings += store.check(name, use_key=use_key, unruled="error")
     files = loaded.files
     findings = _once(findings)
     if chosen:
@@ -78,6 +78,9 @@ def check_workspace(start: Path, paths: Sequence[str], environ: Mapping[str, str
         wanted = [path.relative_to(root).as_posix() for path in chosen]
         findings = [finding for finding in findings if _within(finding.path, wanted)]
         files = tuple(path for path in files if _within(path, wanted))
+        names = [name for name in names if _within(f"{settings.secrets}/{name}.yaml", wanted)]
+    # Everything works without .sops.yaml, so that only `secrets verify` insists on it.
+    findings += store.unruled(names, "warning")
     return Report(root, len(files), tidy(findings), 0 if use_key else len(names))
 
 

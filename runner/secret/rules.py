@@ -13,6 +13,7 @@ from runner.secret.sops.nodes import FormatError, Mapping, Node, Scalar, Sequenc
 from runner.secret.sops.pattern import compile as compile_pattern
 
 FILE = ".sops.yaml"
+HINT = "flowpost secrets init makes a key and this file"
 _FOREIGN = (
     "pgp",
     "kms",
@@ -51,7 +52,7 @@ def for_file(root: Path, path: Path) -> CreationRule:
     if config is None:
         raise SecretError(
             f"{root / FILE} is not there: it says who can decrypt",
-            hint="flowpost secrets init makes a key and this file",
+            hint=HINT,
         )
     try:
         text = nodes.read_text(files.read(config))
@@ -59,6 +60,8 @@ def for_file(root: Path, path: Path) -> CreationRule:
         return _rule(config, nodes.compose(text, aliases=True), relative)
     except FormatError as error:
         raise SecretError(f"{config}:{error.line}: {error.message}", hint=error.hint) from None
+    except SecretError as error:
+        raise SecretError(f"{config}: {error.message}", hint=error.hint) from None
     except (OSError, ValueError):
         raise SecretError(f"{config} cannot be used for {path}") from None
 

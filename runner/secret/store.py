@@ -6,12 +6,12 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from runner import redact
 from runner.credential import Credential
-from runner.diagnostic import Diagnostic, tidy
+from runner.diagnostic import Diagnostic, Severity, tidy
 from runner.errors import FlowpostError, PortError, SecretError
 from runner.secret import files, identities, memory, process
 from runner.secret.fields import NAME
@@ -99,10 +99,11 @@ class CredentialStore:
             )
         return credential
 
-    def check(self, name: str, use_key: bool) -> list[Diagnostic]:
-        """What is wrong with one credential; never raises SecretError. Without a key, what can be seen without."""
-        from runner.secret import rules
+    def check(self, name: str, use_key: bool, *, unruled: Severity = "warning") -> list[Diagnostic]:
+        """What is wrong with one credential; never raises SecretError. Without a key, what can be seen without.
 
+        ``unruled`` is how grave it is that .sops.yaml cannot be used; that it is missing ``unruled()`` says.
+        """
         with self._lock:
             try:
                 path = self.path(name)
@@ -114,16 +115,10 @@ class CredentialStore:
                 return [_diagnostic(f"{self.shown(self.folder)}/{name}", SecretError("the file is gone"))]
             opened = Opened(path, data)
             problems = opened.check_form(name)
-            # Without .sops.yaml nothing says who ought to be able to decrypt: `secrets init` makes one.
-            if opened.document is not None and rules.find(self.root.resolve()) is not None:
-                try:
-                    rule = rules.for_file(self.root, path).recipients
-                    problems += _compare(opened.document.meta.recipients, rule)
-                except SecretError as error:
-                    problems.append(
-                        Problem(("sops", "age"), error.message, severity="warning", hint=error.hint or "")
-                    )
-            if use_key and not any(problem.severity == "error" for problem in problems):
+            usable = not any(problem.severity == "error" for problem in problems)
+            if opened.document is not None:
+                problems += self._compared(path, opened.document.meta.recipients, unruled)
+            if use_key and usable:
                 try:
                     problems += self._open(name, opened)[1]
                 except SecretError as error:
@@ -131,6 +126,34 @@ class CredentialStore:
                         tidy([*opened.diagnostics(shown, problems), self._explained(shown, error, opened)])
                     )
             return list(tidy(opened.diagnostics(shown, problems)))
+
+    def unruled(self, names: Iterable[str], severity: Severity) -> list[Diagnostic]:
+        """A finding when there is no .sops.yaml to compare the recipients in the files of ``names`` with.
+
+        Whoever adds himself to a file would take the list away as well.
+        """
+        from runner.secret import rules
+
+        if rules.find(self.root.resolve()) is not None:
+            return []
+        files = [path.name for name in names if (path := self.folder / f"{name}.yaml").exists()]
+        if not files:
+            return []
+        message = f"{rules.FILE} is not there, so that nothing says who may decrypt {', '.join(files[:5])}"
+        more = f" and {len(files) - 5} more" if len(files) > 5 else ""
+        hint = f"take it back from git; where there never was one, {rules.HINT}"
+        return [Diagnostic(rules.FILE, 1, 1, message + more, "ESECRET", severity, hint)]
+
+    def _compared(self, path: Path, recipients: tuple[str, ...], unruled: Severity) -> list[Problem]:
+        from runner.secret import rules
+
+        if rules.find(self.root.resolve()) is None:
+            return []
+        try:
+            return _compare(recipients, rules.for_file(self.root, path).recipients)
+        except SecretError as error:
+            message = f"its recipients cannot be compared with .sops.yaml: {error.message}"
+            return [Problem(("sops", "age"), message, severity=unruled, hint=error.hint or "")]
 
     def strays(self) -> list[Diagnostic]:
         """Files of the folder that look like credentials and are none: wrong name, wrong format."""

@@ -68,10 +68,11 @@ def verify(
                     store.shown(store.folder), 1, 1, error.message, "ESECRET", "error", error.hint or ""
                 )
             ]
+    findings += store.unruled(names, "error")
     for name in names:
         if accept_older:
             memory.forget(store.state, store.shown(store.path(name)))
-        findings += store.check(name, use_key)
+        findings += store.check(name, use_key, unruled="error")
     if strays:
         findings += store.strays()
     return list(tidy(findings))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from secretspace import SMTP, Sops, Space
+from secretspace import SMTP, WHEN, Sops, Space, encrypt_at
 
 from runner.cli.main import main
 from runner.secret import age, sops
@@ -281,6 +281,42 @@ def test_recipients_are_changed_and_shown(shell: Shell) -> None:
     assert "hunter2" not in err
     assert shell("rotate", "--yes")[0] == 0
     assert shell("verify")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "creation_rules: []\n",
+        "creation_rules: [",
+        "creation_rules:\n  - {path_regex: x/.*, age: y}\n",
+    ],
+)
+def test_verify_fails_when_nothing_says_who_may_decrypt(text: str | None, shell: Shell) -> None:
+    """Else whoever adds himself to a file only has to take .sops.yaml away as well."""
+    shell.space.path().write_bytes(encrypt_at(WHEN, SMTP, [shell.space.recipient, age.generate()[1]]))
+    config = shell.space.root / ".sops.yaml"
+    config.unlink()
+    if text is not None:
+        config.write_text(text)
+    (shell.space.root / "flows").mkdir()
+    answers = [shell("verify"), shell("verify", "--no-key")]
+    shell.monkeypatch.setattr("sys.stdin", io.StringIO())
+    valid = main(["-C", str(shell.space.root), "validate"])
+    out, _ = shell.capsys.readouterr()
+
+    assert [(code, ".sops.yaml" in said) for code, said, _ in answers] == [(1, True), (1, True)]
+    # Without the file everything works, and validate only warns.
+    assert (valid, "warning: .sops.yaml is not there" in out) == ((0, True) if text is None else (1, False))
+
+
+def test_nothing_else_needs_sops_yaml(shell: Shell) -> None:
+    shell.space.put()
+    (shell.space.root / ".sops.yaml").unlink()
+
+    assert shell.space.store().get("marketing").name == "marketing"
+    assert shell.space.store().check("marketing", True) == []
 
 
 def test_a_user_of_sops_edits_diffs_and_verifies(shell: Shell, real_sops: Sops, tmp_path: Path) -> None:
