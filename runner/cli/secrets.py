@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,13 @@ from runner.cli.boundary import FAILED, OK, printable
 from runner.errors import SecretError, UsageError
 
 if TYPE_CHECKING:
-    from runner.secret.recipients import Plan
+    from runner.secret.recipients import Plan, Whole
     from runner.secret.store import CredentialStore
 
 _FORMAT = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to answer."
 )
+_AGAIN = "age -d FILE | age -r RECIPIENT… -o FILE.new"
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
@@ -182,7 +184,8 @@ def rotate(directory: Path, names: tuple[str, ...], yes: bool) -> int:
     from runner.secret import recipients
 
     store = _store(directory)
-    return _apply(recipients.rotate(store, _names(store, names)), yes)
+    plan = recipients.rotate(store, _names(store, names))
+    return _apply(plan, yes, [] if names else recipients.whole_files(store, look=False))
 
 
 @command.command("add-recipient", epilog="\b\nExample:\n  flowpost secrets add-recipient age1…\n")
@@ -194,7 +197,8 @@ def add_recipient(directory: Path, recipient: str, yes: bool) -> int:
     from runner.secret import recipients
 
     store = _store(directory)
-    return _apply(recipients.add(store, recipient, _names(store, ())), yes)
+    plan = recipients.add(store, recipient, _names(store, ()))
+    return _apply(plan, yes, recipients.whole_files(store, look=False))
 
 
 @command.command("remove-recipient", epilog="\b\nExample:\n  flowpost secrets remove-recipient age1…\n")
@@ -207,8 +211,13 @@ def remove_recipient(directory: Path, recipient: str, yes: bool) -> int:
 
     store = _store(directory)
     plan = recipients.remove(store, recipient, _names(store, ()))
-    code = _apply(plan, yes)
+    whole = recipients.whole_files(store, look=True)
+    code = _apply(plan, yes, whole)
     lines = [f"  {change.name}: {', '.join(change.secrets)}" for change in plan.changes if change.secrets]
+    for file in whole:
+        inside = "what is in it" if file.secrets is None else ", ".join(file.secrets)
+        if inside:
+            lines.append(f"  {file.name}: {inside} (if {file.shown} is encrypted for the removed, too)")
     if code == OK and lines:
         click.echo("the removed could read these, and git keeps them; change them at the provider:", err=True)
         click.echo("\n".join(lines), err=True)
@@ -271,13 +280,16 @@ def resolve(directory: Path, name: str, prefer: str | None) -> int:
     return OK
 
 
-def _apply(plan: Plan, yes: bool) -> int:
+def _apply(plan: Plan, yes: bool, whole: Sequence[Whole]) -> int:
     for change in plan.changes:
         key = "new data key" if change.new_key else "same data key"
         click.echo(f"{change.shown}: {key}", err=True)
         for sign, names in (("+", change.added), ("-", change.removed)):
             for name in names:
                 click.echo(f"  {sign} {printable(name)}", err=True)
+    for file in whole:
+        click.echo(f"{file.shown}: not changed, it is encrypted as a whole", err=True)
+        click.echo(f"  whoever can decrypt it still can; encrypt it anew with age: {_AGAIN}", err=True)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("nothing was written: this asks first", hint="--yes answers where nobody can")
@@ -310,7 +322,11 @@ def _root(directory: Path) -> tuple[Path, str]:
 def _names(store: CredentialStore, names: tuple[str, ...]) -> list[str]:
     found = list(names) or [name for name in store.names() if store.path(name).suffix == ".yaml"]
     if not found:
-        raise SecretError(f"there is no credential in {store.shown(store.folder)}")
+        whole = ", ".join(store.shown(store.path(name)) for name in store.names())
+        raise SecretError(
+            f"there is no credential in {store.shown(store.folder)} that this changes",
+            hint=f"{whole}: encrypted as a whole; encrypt it anew with age" if whole else None,
+        )
     return found
 
 

@@ -6,12 +6,14 @@ data key.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import SecretError
 from runner.secret import age, change, files, rules
 from runner.secret.fields import is_secret
+from runner.secret.opened import Opened
 from runner.secret.sops import nodes, rekey
 from runner.secret.sops.nodes import FormatError, Mapping, Scalar, Sequence
 from runner.secret.sops.scalar import Leaf
@@ -28,6 +30,15 @@ class Change:
     removed: tuple[str, ...]
     new_key: bool
     secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A file that no change of recipients reaches; ``secrets`` is None when it cannot be decrypted here."""
+
+    name: str
+    shown: str
+    secrets: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -96,8 +107,49 @@ def remove(store: CredentialStore, recipient: str, names: list[str]) -> Plan:
         changes.append(_describe(store, name, working, wanted, new_key=True))
         outputs.append((working.path, working.data, rekey.rekey(working.opened, wanted)))
     if not known:
-        raise SecretError(f"{recipient[:120]} is a recipient of nothing here")
+        beside = ", ".join(found.shown for found in whole_files(store, look=False))
+        hint = f"who can decrypt {beside} cannot be seen: encrypt anew with age" if beside else None
+        raise SecretError(f"{recipient[:120]} is a recipient of nothing here", hint=hint)
     return Plan(tuple(changes), (_rewrite(store, names, recipient, add=False), *outputs))
+
+
+def whole_files(store: CredentialStore, *, look: bool) -> list[Whole]:
+    """The credentials that are encrypted as a whole, for recipients that the files do not tell.
+
+    With ``look`` they are decrypted, to say which secrets someone who could read them knows.
+    """
+    found = []
+    for name in store.names():
+        try:
+            path = store.path(name)
+        except SecretError:
+            continue  # in both forms: every command says so that reads it
+        if path.suffix == ".age":
+            found.append(Whole(name, store.shown(path), _inside(store, path) if look else None))
+    return found
+
+
+def _inside(store: CredentialStore, path: Path) -> tuple[str, ...] | None:
+    try:
+        tree = Opened(path, files.read(path)).decrypt(store.keys)
+    except (SecretError, FileNotFoundError):
+        return None
+    return tuple(
+        ".".join(where)
+        for where, leaf in _leaves(tree, ())
+        if leaf.kind != "comment" and is_secret(where[-1])
+    )
+
+
+def _leaves(node: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Leaf]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, (*path, key))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _leaves(value, path)
+    elif isinstance(node, Leaf):
+        yield path, node
 
 
 def _refuse_strangers(

@@ -319,6 +319,38 @@ def test_nothing_else_needs_sops_yaml(shell: Shell) -> None:
     assert shell.space.store().check("marketing", True) == []
 
 
+def test_files_encrypted_as_a_whole_are_named_when_recipients_change(shell: Shell) -> None:
+    """The removed can still read them."""
+    space = shell.space
+    space.put()
+    hook = 'name: hook\ntype: webhook\nauth: {type: token, token: "0123456789abcdef"}\n'
+    foreign = {"hook": space.recipient, "other": age.generate()[1]}
+    for name, recipient in foreign.items():
+        (space.root / f"secrets/{name}.age").write_bytes(age.encrypt(hook.encode(), [recipient]))
+    left = space.root / "secrets/hook.age"
+    old, recipient = left.read_bytes(), age.generate()[1]
+    said = [
+        shell(*words, "--yes")[2]
+        for words in (("add-recipient", recipient), ("rotate",), ("remove-recipient", recipient))
+    ]
+
+    for err in said:
+        assert "secrets/hook.age: not changed, it is encrypted as a whole" in err
+        assert "secrets/other.age: not changed" in err
+    assert "hook: auth.token (if secrets/hook.age is encrypted for the removed, too)" in said[2]
+    assert "other: what is in it" in said[2]
+    assert "0123456789abcdef" not in "".join(said)
+    assert left.read_bytes() == old
+    assert "not changed" not in shell("rotate", "marketing", "--yes")[2]
+
+
+def test_a_workspace_of_whole_files_has_no_recipients_to_change(shell: Shell) -> None:
+    (shell.space.root / "secrets/hook.age").write_bytes(age.encrypt(b"name: hook\n", [shell.space.recipient]))
+    code, _, err = shell("remove-recipient", age.generate()[1], "--yes")
+
+    assert (code, "secrets/hook.age: encrypted as a whole" in err) == (1, True)
+
+
 def test_a_user_of_sops_edits_diffs_and_verifies(shell: Shell, real_sops: Sops, tmp_path: Path) -> None:
     path = shell.space.put()
     root = str(shell.space.root)
