@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import ConfigurationError, Unavailable
 from runner.ledger.faults import told
+from runner.ledger.private import keep_private, make_folder
 from runner.ledger.statements import migrations, statement
 
 if TYPE_CHECKING:
@@ -56,13 +57,16 @@ class Database:
     @cached_property
     def engine(self) -> Engine:
         """SQLAlchemy's pool, made when it is first needed: the import takes 0.4 s."""
-        return _sqlite(self.url) if self.dialect == "sqlite" else _postgresql(self.url)
+        if self.file is None:
+            return _postgresql(self.url)
+        keep_private(self.file)
+        return _sqlite(self.url)
 
     def migrate(self) -> None:
         """Create or update the tables, forward only. Raises Unavailable when the database cannot be used."""
         if self.file is not None:
             try:
-                self.file.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(self.file.parent)
             except OSError as exc:
                 raise Unavailable(f"the folder of the database cannot be made: {exc.strerror}") from exc
         self.write(lambda connection: _migrate(connection, self.dialect))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from runner.errors import Unavailable
 from runner.ledger.database import Database, prepare
 from runner.ledger.faults import told
+from runner.ledger.private import keep_private
 from runner.ledger.statements import read_statements
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Direct(Database):
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
+            assert self.file is not None
+            keep_private(self.file)
             connection = sqlite3.connect(str(self.file), check_same_thread=False)
             try:
                 prepare(connection)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from runner.errors import ConfigurationError, Unavailable
+from runner.ledger.private import make_folder
 
 
 class FileLock:
@@ -22,7 +23,7 @@ class FileLock:
         import fcntl
 
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             # The handle stays with this process: a child that inherited it would keep the lock after our death.
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as exc:

@@ -61,7 +61,7 @@ def _load(folder: Path) -> dict[str, str]:
 def _save(folder: Path, seen: dict[str, str]) -> None:
     path = folder / FILE
     try:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         files.write(path, json.dumps(seen, indent=1, sort_keys=True).encode() + b"\n", mode=0o600)
     except (OSError, SecretError):
         return
