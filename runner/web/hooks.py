@@ -21,7 +21,7 @@ from runner.triggers.webhook import Credentials, Hook, Hooks, credential_of, ide
 from runner.web.limit import Limiter, Rate
 from runner.web.preference import wait_seconds
 from runner.web.problem import Problem, unavailable
-from runner.web.request import check_length, headers_of, parse_body, read_body
+from runner.web.request import STOPPING, check_length, headers_of, parse_body, read_body
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -55,7 +55,7 @@ class HookEndpoint:
         from starlette.responses import Response
 
         if self.draining():
-            raise unavailable("the service is stopping and takes no new events")
+            raise unavailable(STOPPING)
         hook = self.hooks.find(request.path_params["path"])
         if hook is None:
             raise Problem(HTTPStatus.NOT_FOUND, "there is no webhook at this path")
@@ -85,7 +85,7 @@ class HookEndpoint:
                 headers={"retry-after": str(seconds)},
             )
         check_length(headers, self.max_body)
-        data = await read_body(request, self.max_body)
+        data = await read_body(request, self.max_body, self.draining)
         if credential is not None:
             try:
                 verify(credential, headers, data, now)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from runner.triggers.payload import parse_form, parse_json, parse_multipart
-from runner.web.problem import Problem
+from runner.web.problem import Problem, unavailable
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 BODY_SECONDS = 30.0
 """How long a body may take to arrive: one octet a second is an attack."""
+
+LAST_SECONDS = 2.0
+"""How long it may still take once the service stops; less than the server waits for its answers then."""
+
+STOPPING = "the service is stopping and takes no new events"
+_LOOK_EVERY = 0.5
 
 MAX_HEADERS = 32 * 1024
 
@@ -39,24 +46,53 @@ def check_length(headers: dict[str, list[str]], limit: int) -> None:
             raise too_large(limit)
 
 
-async def read_body(request: Request, limit: int, seconds: float = BODY_SECONDS) -> bytes:
-    """The body, counted as it comes: chunks announce no size. Raises Problem 413 or 408, or ClientDisconnect."""
+async def read_body(
+    request: Request, limit: int, draining: Callable[[], bool], seconds: float = BODY_SECONDS
+) -> bytes:
+    """The body, counted as it comes: chunks announce no size. Raises Problem 413, 408 or 503, or ClientDisconnect.
+
+    While the service stops, a body gets ``LAST_SECONDS`` more: then its sender is told, who else would see the
+    connection end, or an error that is none of his.
+    """
+    from starlette.requests import ClientDisconnect
+
     pieces: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            async for piece in request.stream():
-                size += len(piece)
-                if size > limit:
-                    raise too_large(limit)
-                pieces.append(piece)
-    except TimeoutError:
-        raise Problem(
-            HTTPStatus.REQUEST_TIMEOUT,
-            f"the body did not arrive within {seconds:g} s",
-            headers={"connection": "close"},
-        ) from None
-    return b"".join(pieces)
+    size, stopping = 0, False
+    now = asyncio.get_running_loop().time
+    until = now() + seconds
+    while True:
+        if not stopping and draining():
+            stopping, until = True, min(until, now() + LAST_SECONDS)
+        try:
+            async with asyncio.timeout_at(min(until, now() + _LOOK_EVERY)):
+                message = await request.receive()
+        except TimeoutError:
+            if now() < until:
+                continue
+            raise _too_slow(seconds, stopping) from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise too_large(limit)
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+        if now() >= until:
+            raise _too_slow(seconds, stopping)
+
+
+def _too_slow(seconds: float, stopping: bool) -> Problem:
+    if stopping:
+        problem = unavailable(STOPPING)
+        problem.headers["connection"] = "close"
+        return problem
+    return Problem(
+        HTTPStatus.REQUEST_TIMEOUT,
+        f"the body did not arrive within {seconds:g} s",
+        headers={"connection": "close"},
+    )
 
 
 def too_large(limit: int) -> Problem:

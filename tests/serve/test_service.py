@@ -56,6 +56,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             yield Place(workspace, server, service)
 
 
+def port_of(service: Served) -> int:
+    return int(service.url.rpartition(":")[2])
+
+
 # -- events --------------------------------------------------------------------------------------------
 
 
@@ -295,6 +299,26 @@ def test_a_second_sigterm_does_not_wait_for_a_server_that_hangs(workspace: Works
 
     assert code == 0
     assert took < 15  # the drain's own patience is 30 s
+
+
+def test_a_body_that_is_still_on_its_way_is_told_of_the_drain(workspace: Workspace) -> None:
+    """uvicorn would cut the request short: 500 in plain text, and a traceback in the log."""
+    workspace.settings(settings())
+    workspace.flow("welcome", welcome())
+    head = b"POST /hooks/welcome HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"
+    with serving(workspace) as service, socket.create_connection(("127.0.0.1", port_of(service))) as caller:
+        caller.settimeout(20)
+        caller.sendall(head)
+        service.client.get("/healthz").raise_for_status()
+        service.signal(signal.SIGTERM)
+        answer = b"".join(iter(lambda: caller.recv(65536), b""))
+        code = service.process.wait(20)
+        log = service.log
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"application/problem+json" in answer
+    assert b"the service is stopping" in answer
+    assert (code, "Traceback" in log, "Cancel" in log) == (0, False, False), log
 
 
 # -- what stops it from starting -----------------------------------------------------------------------
