@@ -28,6 +28,7 @@ _BUSY_MILLISECONDS = 30_000
 _CONNECT_SECONDS = 5
 _IDLE_MILLISECONDS = 5_000
 _POOL = 8
+_SETTING = "set database in flowpost.yaml, or FLOWPOST_DATABASE"
 
 
 class Database:
@@ -37,6 +38,12 @@ class Database:
         """``url`` is ``sqlite:///path``, relative to ``root``, or ``postgresql://…``; ConfigurationError else."""
         self.file: Path | None = None
         if url.startswith("sqlite:///"):
+            if "?" in url or url == "sqlite:///" or url.startswith("sqlite:///:"):
+                # One process a file: x.db and x.db?a=b would have two locks.
+                raise ConfigurationError(
+                    "database: a SQLite database is the name of a file, without ? and not :memory:",
+                    hint=_SETTING,
+                )
             # Pinned: a link above it that is swapped (git-sync) must not make of one database two.
             self.file = Path(os.path.realpath(root / url.removeprefix("sqlite:///")))
             self.dialect = "sqlite"
@@ -47,7 +54,7 @@ class Database:
         else:
             raise ConfigurationError(
                 "the database is neither sqlite:///path nor postgresql://user@host/name",
-                hint="set database in flowpost.yaml, or FLOWPOST_DATABASE",
+                hint=_SETTING,
             )
         self.turn: AbstractContextManager[object] = (
             threading.Lock() if self.dialect == "sqlite" else nullcontext()
@@ -80,7 +87,16 @@ class Database:
             with self.engine.begin() as connection:
                 return work(connection)
         except (DBAPIError, PoolTimeout) as exc:
-            raise translated(exc) from exc
+            raise self.placed(translated(exc)) from exc
+
+    def placed(self, error: Exception) -> Exception:
+        """The error, with a hint that says which database it is about; user and password are left out."""
+        if isinstance(error, Unavailable) and error.hint is None:
+            where = f"the database is {self.file}"
+            if self.file is None:
+                where = f"is PostgreSQL running at {_place(self.url)}?"
+            error.hint = f"{where} (database in flowpost.yaml, or FLOWPOST_DATABASE)"
+        return error
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """As ``write``, in a thread, for work that only looks."""
@@ -216,11 +232,31 @@ def prepare(connection: sqlite3.Connection, synchronous: str = "FULL") -> None:
     connection.create_function("flowpost_now", 0, time.time)
 
 
-def _postgresql(url: str) -> Engine:
-    from sqlalchemy import create_engine
+def _place(url: str) -> str:
+    """Host, port and name of the database that ``url`` means to libpq."""
+    from sqlalchemy import make_url
 
+    parsed = make_url(url)
+    query = {key: value for key, value in parsed.query.items() if isinstance(value, str)}
+    # An @ in a password that is not escaped leaves its end before the host.
+    host = (parsed.host or query.get("host") or "the local socket").rpartition("@")[2]
+    return f"{host}:{parsed.port or query.get('port') or 5432}/{parsed.database or ''}"
+
+
+def _postgresql(url: str) -> Engine:
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # Nothing of it is quoted: what stands where the port should be may be half of a password.
+        raise ConfigurationError(
+            "database: the URL cannot be read: its port is no number, or it is not postgresql://user@host:port/name",
+            hint=f"{_SETTING}; in a password, write @ : / ? as %40 %3A %2F %3F",
+        ) from None
     return create_engine(
-        url,
+        parsed,
         pool_size=_POOL,
         max_overflow=_POOL,
         pool_timeout=30,

@@ -46,7 +46,8 @@ class Direct(Database):
             except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
                 raise
             except sqlite3.Error as exc:
-                raise told(str(exc)) or Unavailable("the database does not answer") from exc
+                known = told(str(exc)) or Unavailable("the database does not answer")
+                raise self.placed(known) from exc
 
     def close(self) -> None:
         """Close the connection."""

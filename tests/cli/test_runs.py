@@ -14,6 +14,8 @@ from workspace import LOOPBACK, Workspace
 
 from runner.cli.runs import STATUSES
 from runner.engine import history
+from runner.errors import ConfigurationError
+from runner.ledger.database import Database
 
 SUM = 'nodes:\n  - id: one\n    set: {n: "<<trigger.body.n>>"}\n'
 MAIL = """
@@ -316,9 +318,43 @@ async def _ready(service: Process) -> None:
 
 
 def test_a_database_that_cannot_be_reached_fails_the_command(sums: Workspace) -> None:
-    sums.environ["FLOWPOST_DATABASE"] = "postgresql://flowpost@127.0.0.1:1/none"
+    sums.environ["FLOWPOST_DATABASE"] = "postgresql://flowpost:hunter2@127.0.0.1:1/none"
 
     answer = sums.call("runs", "list")
 
     assert answer.code == 1
     assert "the database does not answer [EUNAVAILABLE]" in answer.err
+    assert "is PostgreSQL running at 127.0.0.1:1/none? (database in flowpost.yaml" in answer.err
+    assert "hunter2" not in answer.err
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:hunter2@127.0.0.1:abc/db", "postgresql://u:hun:ter2@h:p:q/db"]
+)
+def test_a_database_that_cannot_be_read_is_a_wrong_setting(url: str, sums: Workspace) -> None:
+    sums.environ["FLOWPOST_DATABASE"] = url
+
+    for command in (("runs", "list"), ("run", "sum"), ("serve",)):
+        answer = sums.call(*command)
+
+        assert (answer.code, "database: the URL cannot be read" in answer.err) == (2, True), answer.err
+        assert "ter2" not in answer.err
+
+
+@pytest.mark.parametrize("url", ["sqlite:///x.db?a=b", "sqlite:///:memory:", "sqlite:///"])
+def test_a_sqlite_database_is_a_plain_file(url: str, sums: Workspace) -> None:
+    """x.db and x.db?a=b are one file, and would have two locks."""
+    sums.settings(f'database: "{url}"\n')
+    assert sums.call("run", "sum").code == 2
+    assert "database" in sums.call("validate").out
+    with pytest.raises(ConfigurationError, match="database: a SQLite database is the name of a file"):
+        Database(url, sums.root)
+
+
+def test_a_file_that_is_no_database_is_named(sums: Workspace) -> None:
+    sums.settings("database: sqlite:///notes.txt\n")
+    sums.write("notes.txt", "not a database, and longer than its head would be\n" * 100)
+    answer = sums.call("run", "sum")
+
+    assert (answer.code, "not a SQLite database" in answer.err) == (1, True)
+    assert f"the database is {sums.root / 'notes.txt'}" in answer.err
