@@ -37,6 +37,10 @@ class Audit:
         A look is good for as long as the marks are, unless ``again``: a key may have come, or gone. Blocking.
         """
         before, self._known = ({} if again else self._known), {}
+        if fault := self._store.fault():
+            message = f"{fault}; the last good credentials stay in use"
+            hint = "credentials are gone when their files are deleted from the folder, not with it"
+            yield Diagnostic(self._store.shown(self._store.folder), 1, 1, message, "ESECRET", "error", hint)
         for loaded in flows:
             for kind, name, pointer in mentions(loaded.flow):
                 look = self._known.get((kind, name)) or before.get((kind, name))
@@ -54,7 +58,8 @@ class Audit:
         error: FlowpostError | None = None
         try:
             self._store.get(name, kind)
-            error = self._store.problems.get(name)
+            if not self._store.fault():
+                error = self._store.problems.get(name)
         except FlowpostError as failure:
             error = failure
         if error is None or not marks:

@@ -19,6 +19,7 @@ from runner.secret.identities import Identities
 from runner.secret.opened import Opened, secret_texts
 from runner.secret.settled import Settled, status
 from runner.secret.sops.nodes import FormatError
+from runner.secret.standing import Standing
 from runner.secret.typed import Problem
 
 _LOG = logging.getLogger("flowpost.secret")
@@ -30,8 +31,9 @@ class CredentialStore:
     """The files ``root/folder/<name>.yaml`` and ``<name>.age``.
 
     ``environ`` says where the identities are. With ``keep_last_good`` a credential that was good once is still
-    served when its file turns bad (not when it is gone); ``problems`` then holds the error by name. ``state`` is the
-    folder where the newest version of each file is remembered; default: ``.flowpost`` of the workspace.
+    served when its file turns bad, or the folder is gone as a whole (not when the file alone is); ``problems`` then
+    holds the error by name. ``state`` is the folder where the newest version of each file is remembered; default:
+    ``.flowpost`` of the workspace.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class CredentialStore:
         self._served: dict[str, tuple[str, bytes]] = {}
         self._identities: Identities | None = None
         self._settled = Settled()
+        self._standing = Standing(self.folder)
         self._lock = threading.RLock()
 
     def names(self) -> list[str]:
@@ -214,21 +217,39 @@ class CredentialStore:
         """The home folder of ``environ``."""
         return Path(self.environ["HOME"]) if self.environ.get("HOME") else Path.home()
 
+    def fault(self) -> str:
+        """Why the folder as a whole cannot be believed, so that what was good stays in use; nothing when it can."""
+        if not self._good:
+            return ""
+        return self._standing.fault(empty=lambda: not self.names())
+
     def _get(self, name: str) -> Credential:
-        path = self.path(name)
+        try:
+            path = self.path(name)
+        except (SecretError, OSError) as error:
+            if name in self._good and (reason := self.fault()):
+                return self._kept(name, SecretError(f"{self.shown(self.folder)}: {reason}"))
+            if isinstance(error, OSError):
+                reason = (error.strerror or "error").lower()
+                raise SecretError(f"{self.shown(self.folder)} cannot be read: {reason}") from None
+            raise
         try:
             credential = self._load(name, path)
         except FlowpostError as error:
-            if self.keep_last_good and name in self._good:
-                if name not in self.problems or self.problems[name].message != error.message:
-                    _LOG.error("credential %s: %s; its last good version stays in use", name, error.message)
-                self.problems[name] = error
-                return self._good[name]
+            if name in self._good:
+                return self._kept(name, error)
             raise
         self.problems.pop(name, None)
         if self.keep_last_good:
             self._good[name] = credential
+            self._standing.hold()
         return credential
+
+    def _kept(self, name: str, error: FlowpostError) -> Credential:
+        if name not in self.problems or self.problems[name].message != error.message:
+            _LOG.error("credential %s: %s; its last good version stays in use", name, error.message)
+        self.problems[name] = error
+        return self._good[name]
 
     def _load(self, name: str, path: Path) -> Credential:
         shown = self.shown(path)

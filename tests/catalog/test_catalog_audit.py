@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import pytest
 from catalogspace import messages
 from workspace import Workspace
 
 from runner.catalog import Audit, Catalog
+from runner.errors import SecretError
 from runner.load import load_settings
 from runner.secret.store import CredentialStore
 
@@ -115,3 +118,66 @@ def test_a_flow_that_names_no_credential_any_more_has_no_finding_of_it(workspace
     assert catalog.ok
     assert before == ['flows/a.yaml: there is no credential "gone" in secrets']
     assert catalog.findings == ()
+
+
+@pytest.mark.parametrize("vanish", ["delete", "replace by an empty one", "replace by a file"])
+def test_a_secrets_folder_that_vanishes_as_a_whole_is_a_fault_and_credentials_stay(
+    workspace: Workspace, vanish: str
+) -> None:
+    relay(workspace)
+    flow(workspace)
+    catalog, store = live(workspace)
+    assert catalog.ok
+    folder, aside = workspace.root / "secrets", workspace.root / "aside"
+    folder.rename(aside)
+    if vanish == "replace by an empty one":
+        folder.mkdir()
+    elif vanish == "replace by a file":
+        folder.write_text("")
+    catalog.reload([])
+    away = messages(catalog), catalog.ok, store.get("ops", "smtp").name
+    if folder.exists():
+        folder.unlink() if folder.is_file() else folder.rmdir()
+    aside.rename(folder)
+    catalog.reload([])
+
+    assert len(away[0]) == 1
+    assert away[0][0].startswith("secrets: the folder ")
+    assert away[0][0].endswith("; the last good credentials stay in use")
+    assert away[1:] == (False, "ops")
+    assert (catalog.findings, catalog.ok, store.problems) == ((), True, {})
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_credential_whose_file_alone_is_deleted_is_gone(workspace: Workspace, others: int) -> None:
+    relay(workspace)
+    flow(workspace)
+    for number in range(others):
+        workspace.credential(
+            f"other{number}", {"type": "webhook", "auth": {"type": "token", "token": "t" * 20}}
+        )
+    catalog, store = live(workspace)
+    (workspace.root / "secrets/ops.yaml").unlink()
+    catalog.reload([])
+
+    with pytest.raises(SecretError, match="there is no credential"):
+        store.get("ops")
+    assert messages(catalog) == ['flows/a.yaml: there is no credential "ops" in secrets']
+
+
+def test_a_secrets_folder_that_nobody_may_read_is_a_fault(workspace: Workspace) -> None:
+    relay(workspace)
+    flow(workspace)
+    catalog, store = live(workspace)
+    folder = workspace.root / "secrets"
+    folder.chmod(0)
+    try:
+        if os.access(folder, os.X_OK):
+            pytest.skip("root may read everything")
+        catalog.reload([])
+        assert messages(catalog) == [
+            "secrets: the folder cannot be read: permission denied; the last good credentials stay in use"
+        ]
+        assert store.get("ops").name == "ops"
+    finally:
+        folder.chmod(0o755)

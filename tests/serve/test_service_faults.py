@@ -119,6 +119,27 @@ def test_a_flows_folder_that_is_deleted_and_made_again(workspace: Workspace) -> 
     assert [subject(mail) for mail in server.messages] == ["Event without a folder", "Again made"]
 
 
+def test_a_secrets_folder_that_is_away_leaves_its_credentials_in_use(workspace: Workspace) -> None:
+    with smtp_server() as server:
+        prepare(workspace, server)
+        workspace.credential("hook", {"type": "webhook", "auth": {"type": "token", "token": "t" * 20}})
+        workspace.flow("welcome", welcome().replace("auth: none", "auth: hook"))
+        folder, aside = workspace.root / "secrets", workspace.root / "aside"
+        proof = {"authorization": "Bearer " + "t" * 20, "prefer": "wait=15"}
+        with serving(workspace) as service:
+            folder.rename(aside)
+            until(lambda: service.get("/readyz")["findings"], 10)
+            gone, metrics = service.get("/readyz"), service.client.get("/metrics").text
+            served = service.mail("without a folder", **proof)
+            aside.rename(folder)
+            until(lambda: not service.get("/readyz")["findings"], 10)
+
+    assert (gone["ready"], gone["findings"][0]["path"]) == (True, "secrets")
+    assert "flowpost_config_last_reload_successful 0.0" in metrics
+    assert (served.status_code, served.json()["status"]) == (200, "succeeded")
+    assert [subject(mail) for mail in server.messages] == ["Event without a folder"]
+
+
 def test_a_device_in_the_flows_folder_is_a_finding_and_holds_nothing_up(workspace: Workspace) -> None:
     with smtp_server() as server:
         prepare(workspace, server)
