@@ -49,7 +49,7 @@ def read_flow(root: Path, path: Path, settings: Settings, asked: set[Path] | Non
     if "name" not in value:
         findings += _check_stem(document, flow_name)
     body = _body(document, findings)
-    findings += check_triggers(document, body)
+    findings += check_triggers(document, body, root, settings)
     folder = root / settings.templates
     delimiters: Delimiters = "curly" if value.get("delimiters") == "curly" else "angle"
     present = folder.is_dir()

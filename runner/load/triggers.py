@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from runner import schema
 from runner.diagnostic import Diagnostic, Position
-from runner.model import Trigger
+from runner.load.workspace import SETTINGS_FILE
+from runner.model import Settings, Trigger
 from runner.source import Document
 
 
@@ -21,7 +23,7 @@ def build_triggers(document: Document) -> tuple[Trigger, ...]:
     )
 
 
-def check_triggers(document: Document, body: Any) -> Iterator[Diagnostic]:
+def check_triggers(document: Document, body: Any, root: Path, settings: Settings) -> Iterator[Diagnostic]:
     """Findings about the triggers that have the right shape; ``body`` is the flow's body schema, or None."""
     first: dict[str, int] = {}
     for path, position in webhook_paths(document):
@@ -34,7 +36,7 @@ def check_triggers(document: Document, body: Any) -> Iterator[Diagnostic]:
         if kind == "schedule":
             yield from _check_schedule(document, here, params, body)
         elif kind == "files":
-            yield from _check_files(document, here, params)
+            yield from _check_files(document, here, params, root, settings)
 
 
 def webhook_paths(document: Document) -> Iterator[tuple[str, Position]]:
@@ -105,7 +107,7 @@ def _nearest_zone(name: str) -> str | None:
 
 
 def _check_files(
-    document: Document, here: tuple[str | int, ...], params: dict[str, Any]
+    document: Document, here: tuple[str | int, ...], params: dict[str, Any], root: Path, settings: Settings
 ) -> Iterator[Diagnostic]:
     path = params.get("path")
     if not isinstance(path, str) or not path:
@@ -122,3 +124,24 @@ def _check_files(
         yield document.finding(
             (*here, "path"), message, hint="a * stands in the last part only, like inbox/*.json"
         )
+    elif owner := _owner(root, PurePosixPath(path), settings):
+        message = f'"{path}" would take {owner}: files that are processed move to .done/'
+        yield document.finding((*here, "path"), message, hint="name another folder, like inbox/*.json")
+    elif (root / path).is_dir():
+        message = f'"{path}" is a folder, and stands for a file of that name'
+        found = document.finding((*here, "path"), message, hint=f"{path}/* stands for the files in it")
+        yield found._replace(severity="warning")
+
+
+def _owner(root: Path, path: PurePosixPath, settings: Settings) -> str:
+    """What of the workspace's own lies at ``path``, in words; nothing when nothing does."""
+    if path.parent == PurePosixPath() and fnmatchcase(SETTINGS_FILE, path.name):
+        return SETTINGS_FILE
+    base = root.resolve()
+    for kind in ("flows", "templates", "secrets"):
+        own, folder = PurePosixPath(getattr(settings, kind)), path.parent
+        real = base.joinpath(own).resolve()
+        # A workspace may be its own flows folder: then the files below it are not all flows.
+        if real != base and (folder.is_relative_to(own) or (root / folder).resolve().is_relative_to(real)):
+            return f"the workspace's own {kind}"
+    return ""

@@ -180,12 +180,12 @@ class Folders:
             body = await asyncio.to_thread(inbox.read, claimed, self._max_file)
             for drop in mine:
                 await asyncio.to_thread(self._bodies.check, drop.flow, body)
-            modified = os.fstat(claimed.descriptor).st_mtime
+            read = os.fstat(claimed.descriptor)
             for drop in mine:
                 event = Event(
                     type="files",
                     body=body,
-                    time=_time(modified, self._clock()),
+                    time=_time(read.st_mtime, self._clock()),
                     headers={"file-path": path, "file-name": shown(claimed.name)},
                 )
                 await self._accept(drop.flow, event, f"files:{drop.flow.name}:{drop.index}:{claimed.token}")
@@ -202,6 +202,9 @@ class Folders:
             self._tell(folder, f"{path} waits: {error.message}")
             return False
         else:
+            now = os.fstat(claimed.descriptor)
+            if (now.st_size, now.st_mtime_ns) != (read.st_size, read.st_mtime_ns):
+                _LOG.warning("%s was changed after it was read: its event lacks what came later", path)
             await asyncio.to_thread(inbox.done, claimed)
         return True
 

@@ -282,6 +282,29 @@ def test_a_finding_of_a_later_floor_finds_its_line(root: Path) -> None:
     assert found.document.at(("nodes", 0, "smtp", "to", 1)).column == 27
 
 
+def files(path: str) -> str:
+    return f"triggers:\n  - files: {{path: {path}}}\n" + smtp()
+
+
+def test_a_files_trigger_on_a_folder_says_how_to_mean_the_files_in_it(root: Path) -> None:
+    (root / "inbox").mkdir()
+    [warning] = load(root, files("inbox")).warnings
+
+    assert str(warning).startswith('flows/hello.yaml:2:19: warning: "inbox" is a folder')
+    assert warning.hint == "inbox/* stands for the files in it"
+    assert load(root, files("inbox/*")).warnings == ()
+
+
+@pytest.mark.parametrize("path", ["mine/secrets/*", "mine/secrets/old/*", "aside/*"])
+def test_a_files_trigger_does_not_eat_the_workspace_wherever_its_folders_are(root: Path, path: str) -> None:
+    (root / "mine/secrets").mkdir(parents=True)
+    (root / "aside").symlink_to("mine/secrets")
+
+    [found] = findings(root, files(path), Settings(secrets="mine/secrets"))
+    assert "would take the workspace's own secrets" in found
+    assert load(root, files(path), Settings(flows=".")).warnings == ()
+
+
 def test_a_warning_stands_beside_a_flow_that_loads(root: Path) -> None:
     found = load(root, "body: {properties: {a: {type: string, maxLenght: 5}}}\n" + smtp())
 

@@ -122,6 +122,32 @@ async def test_a_file_that_is_still_being_written_is_left_until_it_is_whole(tmp_
     assert place.bodies == [[1] * 8]
 
 
+async def test_a_file_that_changes_after_it_was_read_is_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A writer that paused still has the file open, wherever it is by then."""
+    place = Place(tmp_path)
+    path = place.drop("slow.json", "[1]")
+    place.drop("whole.json", "[2]")
+    writer, keep = path.open("a"), place.accept
+
+    async def accept(flow: Flow, event: Event, key: str | None) -> Accepted:
+        if event.headers["file-name"] == "slow.json":
+            writer.write(", 2]")
+            writer.flush()
+        return await keep(flow, event, key)
+
+    place.accept = accept  # type: ignore[method-assign]
+    place.start()
+    await place.pass_time()
+    writer.close()
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "inbox/slow.json was changed after it was read: its event lacks what came later"
+    ]
+    assert place.names(".done") == ["slow.json", "whole.json"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "body"),
     [
