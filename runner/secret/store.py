@@ -133,19 +133,29 @@ class CredentialStore:
     def unruled(self, names: Iterable[str], severity: Severity) -> list[Diagnostic]:
         """A finding when there is no .sops.yaml to compare the recipients in the files of ``names`` with.
 
-        Whoever adds himself to a file would take the list away as well.
+        Whoever adds himself to a file would take the list away as well. To the only recipient nobody was added: whoever
+        opens the file with a key of their own has made it.
         """
         from runner.secret import rules
 
         if rules.find(self.root.resolve()) is not None:
             return []
-        files = [path.name for name in names if (path := self.folder / f"{name}.yaml").exists()]
-        if not files:
+        shared = [f"{name}.yaml" for name in names if self._recipients(name) > 1]
+        if not shared:
             return []
-        message = f"{rules.FILE} is not there, so that nothing says who may decrypt {', '.join(files[:5])}"
-        more = f" and {len(files) - 5} more" if len(files) > 5 else ""
+        message = f"{rules.FILE} is not there, so that nothing says who may decrypt {', '.join(shared[:5])}"
+        more = f" and {len(shared) - 5} more" if len(shared) > 5 else ""
         hint = f"take it back from git; where there never was one, {rules.HINT}"
         return [Diagnostic(rules.FILE, 1, 1, message + more, "ESECRET", severity, hint)]
+
+    def _recipients(self, name: str) -> int:
+        path = self.folder / f"{name}.yaml"
+        try:
+            opened = Opened(path, files.read(path))
+        except OSError:
+            return 0
+        opened.check_form(name)
+        return 0 if opened.document is None else len(opened.document.meta.recipients)
 
     def _compared(self, path: Path, recipients: tuple[str, ...], unruled: Severity) -> list[Problem]:
         from runner.secret import rules

@@ -311,6 +311,18 @@ def test_verify_fails_when_nothing_says_who_may_decrypt(text: str | None, shell:
     assert (valid, "warning: .sops.yaml is not there" in out) == ((0, True) if text is None else (1, False))
 
 
+def test_a_file_of_one_recipient_needs_nothing_to_compare_with(shell: Shell) -> None:
+    shell.space.put()
+    (shell.space.root / ".sops.yaml").unlink()
+    (shell.space.root / "flows").mkdir()
+    answers = [shell("verify"), shell("verify", "--no-key")]
+    valid = main(["-C", str(shell.space.root), "validate"])
+    out, _ = shell.capsys.readouterr()
+
+    assert [code for code, *_ in answers] == [0, 0]
+    assert (valid, ".sops.yaml" in out) == (0, False)
+
+
 def test_nothing_else_needs_sops_yaml(shell: Shell) -> None:
     shell.space.put()
     (shell.space.root / ".sops.yaml").unlink()
