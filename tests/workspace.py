@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runner.cli.main import main
-from runner.secret import age, rules, sops
+from runner.secret import age, sops
 
 LOOPBACK = "network: {allow: [127.0.0.0/8]}\n"
 
@@ -47,7 +47,6 @@ class Workspace:
         self.identity, self.recipient = age.generate()
         (self.root / "flows").mkdir(parents=True)
         (self.root / "secrets").mkdir()
-        (self.root / ".sops.yaml").write_bytes(rules.new_config((self.recipient,), "secrets"))
         self.environ["SOPS_AGE_KEY"] = self.identity
 
     def write(self, relative: str, text: str | bytes) -> Path:
