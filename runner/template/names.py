@@ -247,8 +247,11 @@ class _Checker:
         names = quoted(known)
         hint = f'did you mean "{close}"?' if close else f"names that exist here: {names}" if names else ""
         message = f'unknown name "{name}"' + (f" in {inside}" if inside else "")
+        undecided = rule == "listed" and close is None
+        if undecided:
+            hint += '; if it may come, list it under body, or ask before: "is defined"'
         finding = Diagnostic(unit.where.path, position.line, position.column, message, "ETEMPLATE", hint=hint)
-        self.findings.append(finding._replace(undecided=rule == "listed" and close is None))
+        self.findings.append(finding._replace(undecided=undecided))
 
 
 def _dotted(node: nodes.Node | None) -> str:
