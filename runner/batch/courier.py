@@ -87,8 +87,6 @@ class Courier:
         self._away: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._window = Window()
-        self.unwritten: list[Record] = []
-        """Rows that were sent while nothing could be written any more."""
 
     def wake(self) -> None:
         """Look again: something has changed."""
@@ -168,7 +166,6 @@ class Courier:
             self._away = time.monotonic()
         if time.monotonic() - self._away > LAST_WORDS or self.stop.abandoned:
             # The intents stand: the ledger says "sending" of these rows, and the next process "unknown".
-            self.unwritten = [record for _, record, _ in self._ended if record.state is RowState.SENT]
             raise error
         await asyncio.sleep(0.25)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -72,11 +71,15 @@ class Sending:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
             await budgets.close()
-            with contextlib.suppress(Unavailable, TimeoutError):
+            try:
                 async with asyncio.timeout(_GOODBYE):
                     await writer.write(ours.release)
                     await writer.write(pulse.leave)
                     await self.sums.close(ours, writer, feed, file)
+            except (Unavailable, TimeoutError):
+                # Outcomes, too, may not have been written: the notes know them.
+                if self.books.flights is not None:
+                    self.books.flights.keep()
 
     def _courier(
         self, letters: Letters, feed: Feed, ours: Ours, budgets: Budgets, pulse: Pulse, drafts: Drafts

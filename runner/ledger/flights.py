@@ -35,6 +35,7 @@ class Flights:
         self._path = path
         self._aside: Path | None = aside
         self._handle: int | None = handle
+        self._kept = False
 
     @classmethod
     def make(cls, path: Path) -> Flights | None:
@@ -98,12 +99,18 @@ class Flights:
         except OSError:
             return True
 
+    def keep(self) -> None:
+        """Let the notes outlive this process: the ledger does not know all of them."""
+        self._kept = True
+
     def end(self) -> None:
         """Nothing is under way any more, or the notes can no longer be kept."""
         handle, self._handle = self._handle, None
         if handle is None:
             return
         os.close(handle)
+        if self._kept and self._aside is None:
+            return
         try:
             (self._aside or self._path).unlink(missing_ok=True)
         except OSError as exc:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import time
 
@@ -125,6 +126,28 @@ def test_a_kill_leaves_only_those_unknown_that_had_left(
     assert summary["sent"] + summary["already_sent"] + summary["unknown"] == 60
     assert max(came.values()) == 1
     assert not list((workspace.root / ".flowpost").glob("*.flights*"))
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_disk_that_is_full_in_the_middle_stops_it_and_costs_no_row(
+    workspace: Workspace, processes: str
+) -> None:
+    """Nothing can be written any more, neither intents nor what came of those that stand."""
+    with smtp_server(script={"DATA_END": "after 0.01: 250 2.0.0 ok"}) as server:
+        prepare(workspace, server, max_connections=3)
+        contacts(workspace, 1500)
+        running = Running(workspace, *COMMAND, "--processes", processes)
+        until(lambda: len(server.received) >= 100, 60, running.err)
+        written = (workspace.root / ".flowpost" / "state.db-wal").stat().st_size
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (written, resource.RLIM_INFINITY))
+        code, summary = running.end(90)
+        assert (code, "stopped: the database" in running.err) == (1, True), running.err
+        assert "go on with:\n  flowpost batch news" in running.err
+        assert 0 < summary["sent"] < 1500
+        code, summary = Running(workspace, *COMMAND).end(120)
+        came = to(server)
+    assert (code, summary["unknown"]) == (0, 0)
+    assert came == dict.fromkeys(addresses(1500), 1)
 
 
 def reported(workspace: Workspace) -> dict[int, str]:

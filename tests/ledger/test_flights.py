@@ -141,6 +141,16 @@ def test_notes_that_nobody_began_leave_nothing_and_touch_nothing(path: Path) -> 
     assert left(path, 1, 2) == [True, False]
 
 
+def test_notes_may_outlive_their_process(path: Path) -> None:
+    flights = Flights.make(path)
+    assert flights is not None
+    flights.begin(ME)
+    flights.leaves(1)
+    flights.keep()
+    flights.end()
+    assert left(path, 1, 2) == [True, False]
+
+
 def test_notes_that_cannot_be_written_any_more_are_no_notes(path: Path) -> None:
     code = (
         "import resource, sys\nfrom pathlib import Path\nfrom runner.ledger.flights import Flights\n"
