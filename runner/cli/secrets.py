@@ -90,21 +90,22 @@ def init(directory: Path, recipients: tuple[str, ...]) -> int:
     "  flowpost secrets new crm-api --stdin < crm-api.json\n"
 )
 @click.argument("name")
-@click.option("--type", "kind", metavar="TYPE", default="smtp", help="smtp, http, webhook or imap.")
+@click.option("--type", "kind", metavar="TYPE", help="smtp (the default), http, webhook or imap.")
 @click.option("--provider", metavar="NAME", help="A preset that fills host, port and encryption.")
 @click.option(
     "--stdin", "whole", is_flag=True, help="Read the whole credential as YAML or JSON from standard input."
 )
 @click.pass_obj
-def new(directory: Path, name: str, kind: str, provider: str | None, whole: bool) -> int:
+def new(directory: Path, name: str, kind: str | None, provider: str | None, whole: bool) -> int:
     """Make the credential NAME: questions in the order identity, server, auth, security, advanced."""
     from runner.secret import change, wizard
 
     store = _store(directory)
     change.refuse_taken(store, name)
-    tree = (
-        asking.tree_from_stdin() if whole else wizard.questions(name, kind, provider, asking.ask, asking.say)
-    )
+    if whole:
+        tree = wizard.completed(name, asking.tree_from_stdin(), kind, provider)
+    else:
+        tree = wizard.questions(name, kind or "smtp", provider, asking.ask, asking.say)
     path = change.create(store, name, tree)
     click.echo(f"wrote {store.shown(path)}", err=True)
     for finding in store.check(name, use_key=False):

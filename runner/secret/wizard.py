@@ -32,12 +32,7 @@ class Say(Protocol):
 
 def questions(name: str, kind: str, provider: str | None, ask: Ask, say: Say) -> dict[str, Any]:
     """The tree of a new credential; UsageError for a wrong name, type or provider, SecretError for a wrong answer."""
-    if not re.fullmatch(NAME, name) or len(name) > 63:
-        raise UsageError(f'"{name[:80]}" is not a name of a credential', hint="names are like crm-hook")
-    if kind not in SHAPES:
-        raise UsageError(f'"{kind}" is not a type', hint=f"types: {', '.join(SHAPES)}")
-    if provider is not None and (provider not in PRESETS or kind not in ("smtp", "imap")):
-        raise UsageError(f'"{provider}" is not a provider of {kind}', hint=f"providers: {', '.join(PRESETS)}")
+    _check(name, kind, provider)
     dialog = _Dialog(kind, ask, say, PRESETS.get(provider or ""))
     tree: dict[str, Any] = {"name": name}
     say("identity")
@@ -54,6 +49,29 @@ def questions(name: str, kind: str, provider: str | None, ask: Ask, say: Say) ->
     if kind == "smtp":
         dialog.advanced(tree)
     return {key: value for key, value in tree.items() if value != {}}
+
+
+def completed(name: str, tree: dict[str, Any], kind: str | None, provider: str | None) -> dict[str, Any]:
+    """A whole credential with the type and the provider that were asked for; UsageError when it has others."""
+    for key, wanted in (("type", kind), ("provider", provider)):
+        if wanted is not None and key in tree and tree[key] != wanted:
+            raise UsageError(
+                f'--{key} {wanted}, but the credential that was read has another "{key}"',
+                hint=f"leave --{key} away, or take it out of what is read",
+            )
+    written = tree.get("type")
+    _check(name, kind or (written if isinstance(written, str) and written in SHAPES else "smtp"), provider)
+    asked = {"type": None if kind == "smtp" else kind, "provider": provider}
+    return tree | {key: value for key, value in asked.items() if value is not None}
+
+
+def _check(name: str, kind: str, provider: str | None) -> None:
+    if not re.fullmatch(NAME, name) or len(name) > 63:
+        raise UsageError(f'"{name[:80]}" is not a name of a credential', hint="names are like crm-hook")
+    if kind not in SHAPES:
+        raise UsageError(f'"{kind}" is not a type', hint=f"types: {', '.join(SHAPES)}")
+    if provider is not None and (provider not in PRESETS or kind not in ("smtp", "imap")):
+        raise UsageError(f'"{provider}" is not a provider of {kind}', hint=f"providers: {', '.join(PRESETS)}")
 
 
 class _Dialog:

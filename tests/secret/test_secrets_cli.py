@@ -139,6 +139,39 @@ def test_new_reads_a_whole_credential(shell: Shell) -> None:
     assert content(shell.space) == SMTP
 
 
+def test_a_whole_credential_gets_the_type_and_the_provider_that_are_asked_for(shell: Shell) -> None:
+    auth = {"type": "password", "username": "me@example.com", "password": "hunter2-hunter2"}
+    gmail = {"name": "x", "auth": auth}
+    code, _, err = shell("new", "x", "--stdin", "--provider", "gmail", stdin=json.dumps(gmail))
+    assert code == 0, err
+    assert content(shell.space, "x") == {**gmail, "provider": "gmail"}
+    hook = {"name": "hook", "auth": {"type": "token", "token": "0123456789abcdef"}}
+    code, _, err = shell("new", "hook", "--stdin", "--type", "webhook", stdin=json.dumps(hook))
+
+    assert code == 0, err
+    assert content(shell.space, "hook") == {**hook, "type": "webhook"}
+
+
+@pytest.mark.parametrize(
+    ("options", "has"),
+    [
+        (("--provider", "gmail"), {"provider": "sendgrid"}),
+        (("--type", "imap"), {"type": "smtp"}),
+        (("--type", "smtp"), {"type": "imap"}),
+        (("--provider", "hotmail"), {}),
+        (("--type", "ftp"), {}),
+        (("--provider", "gmail"), {"type": "webhook"}),
+    ],
+)
+def test_a_whole_credential_is_not_made_against_the_options(
+    options: tuple[str, ...], has: dict[str, str], shell: Shell
+) -> None:
+    code, _, err = shell("new", "marketing", "--stdin", *options, stdin=json.dumps({**SMTP, **has}))
+
+    assert code == 2, err
+    assert not shell.space.path().exists()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
