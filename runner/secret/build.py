@@ -23,7 +23,9 @@ from runner.credential import (
     SmtpCredential,
     WebhookCredential,
 )
+from runner.errors import ConfigurationError
 from runner.secret.presets import PRESETS, Preset
+from runner.secret.sender import check_sender
 from runner.secret.sops.scalar import Leaf
 from runner.secret.typed import Problem
 from runner.units import rate
@@ -95,6 +97,9 @@ def _mail(values: dict[str, Any], workspace: str, tree: Any, problems: list[Prob
     auth = _login(values["auth"], preset, problems)
     plain = security.get("allow_plaintext_auth", False)
     _warn(encryption, auth, security, plain, problems)
+    _check_authority(security, problems)
+    if preset is not None and "host" not in server:
+        _check_username(auth, preset, problems)
     if host is None or port is None:
         return None
     common: dict[str, Any] = {
@@ -130,12 +135,10 @@ def _smtp(
         "idle_seconds",
         "chunking",
     )
+    problems += check_sender(sender.get("default_from"), sender.get("allowed_from", ()))
     default_from = sender.get("default_from")
     if default_from is None and common["auth"] is not None and "@" in common["auth"].username:
         default_from = common["auth"].username
-    for key, texts in (("default_from", (default_from,)), ("allowed_from", sender.get("allowed_from", ()))):
-        if any(text is not None and "@" not in text for text in texts):
-            problems.append(Problem(("sender", key), f'"sender.{key}" is not an address'))
     return SmtpCredential(
         **common,
         **{key: advanced[key] for key in pool if key in advanced},
@@ -196,6 +199,29 @@ def _login(
         token_url=token_url,
         scope=scope,
     )
+
+
+def _check_username(auth: PasswordAuth | OAuth2Auth | None, preset: Preset, problems: list[Problem]) -> None:
+    if preset.username is not None and isinstance(auth, PasswordAuth) and auth.username != preset.username:
+        message = f'"auth.username" is not {preset.username}, the only one that {preset.title} takes'
+        problems.append(Problem(("auth", "username"), message, "credential", "warning", preset.hint))
+
+
+def _check_authority(security: dict[str, Any], problems: list[Problem]) -> None:
+    if "ca_pem" not in security or security.get("certificates") == "accept-unverified":
+        return
+    from runner.net.tls import client_context
+
+    try:
+        client_context(ca_pem=security["ca_pem"])
+    except ConfigurationError:
+        problems.append(
+            Problem(
+                ("security", "ca_pem"),
+                '"security.ca_pem" holds no certificate that can be read',
+                hint="paste the authority's certificate whole: -----BEGIN CERTIFICATE----- … -----END CERTIFICATE-----",
+            )
+        )
 
 
 def _warn(

@@ -29,6 +29,7 @@ pytest_plugins = ["secretfixtures"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOGIN = {"type": "password", "username": "a@example.com", "password": "hunter2-hunter2"}
+NONSENSE = "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n"
 KEY = "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n"
 
 
@@ -225,7 +226,14 @@ def test_an_imap_credential_listens_on_993(space: Space) -> None:
         ({"provider": "hotmail"}, '"provider" is not one of'),
         ({"dkim": {"domain": "example.com"}}, "is missing in section"),
         ({"security": {"ca_pem": "x"}}, "is not PEM"),
+        ({"security": {"ca_pem": NONSENSE}}, "holds no certificate"),
+        ({"security": {"ca_pem": KEY}}, "holds no certificate"),
         ({"sender": {"default_from": "nobody"}}, "is not an address"),
+        ({"sender": {"default_from": "@x.org"}}, "is not an address"),
+        ({"sender": {"default_from": "a@x.org, b@x.org"}}, "holds 2 parts"),
+        ({"sender": {"default_from": "Acme, Inc. <a@x.org>"}}, "holds 2 parts"),
+        ({"sender": {"default_from": "a@x.org", "allowed_from": ["*@y.org", "b@x.org"]}}, "is not among"),
+        ({"sender": {"default_from": "a@x.org", "allowed_from": ["everybody"]}}, "is not an address"),
         ({"auth": {"type": "oauth2", "username": "a", "client_id": "c"}}, "refresh_token"),
     ],
 )
@@ -235,6 +243,32 @@ def test_a_field_that_is_wrong_is_a_finding(changes: dict[str, Any], says: str, 
     assert any(says in message for message in found), found
     with pytest.raises(SecretError):
         space.store().get("marketing")
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        {"default_from": '"Acme, Inc." <a@x.org>'},
+        {"default_from": "Acme <A@X.org>", "allowed_from": ["a@x.ORG"]},
+        {"default_from": "a@münchen.example", "allowed_from": ["*@xn--mnchen-3ya.example"]},
+        # A flow may name another sender: only what is written is held to what is allowed.
+        {"allowed_from": ["*@another.example"]},
+    ],
+)
+def test_a_sender_that_works_is_no_finding(sender: dict[str, Any], space: Space) -> None:
+    assert errors(space, sender=sender) == []
+
+
+def test_a_provider_that_knows_one_username_warns_of_another(space: Space) -> None:
+    space.put(provider="sendgrid", server="absent")
+    [found] = space.store().check("marketing", True)
+
+    assert (found.severity, found.code, "apikey" in found.message) == ("warning", "credential", True)
+    assert "API key" in found.hint
+    space.put(provider="sendgrid", server="absent", auth={**LOGIN, "username": "apikey"})
+    assert space.store().check("marketing", True) == []
+    space.put(provider="sendgrid")
+    assert space.store().check("marketing", True) == []
 
 
 def test_findings_have_the_place_of_their_key(space: Space) -> None:
