@@ -51,18 +51,23 @@ def parse_identity(text: str) -> Any:
         if text.startswith("-----BEGIN") and "PRIVATE KEY" in text[:80]:
             return ssh.Identity.from_buffer((text + "\n").encode("utf-8"))
     except IdentityError as error:
-        locked = "must be decrypted" in str(error)
-        raise SecretError(
-            "the SSH key is protected by a passphrase, which is not supported"
-            if locked
-            else "the identity is damaged"
-        ) from None
+        raise SecretError(_why_unusable(text, str(error))) from None
     except BaseException as error:  # noqa: BLE001  (a panic in the parser must not end the service)
         _reraise_unless_panic(error)
         raise SecretError("the identity is damaged") from None
     if text.startswith(("AGE-PLUGIN-", "AGE-SECRET-KEY-PQ-")):
         raise SecretError("identities of plugins and hybrid keys are not supported")
     raise SecretError("it is neither an age identity nor an SSH private key")
+
+
+def _why_unusable(text: str, told: str) -> str:
+    if "must be decrypted" in told:
+        return "the SSH key is protected by a passphrase, which is not supported"
+    if text.startswith("-----BEGIN EC PRIVATE KEY-----") or 'Type("ecdsa' in told:
+        return "SSH keys of type ecdsa are not supported, only ed25519 and rsa"
+    if found := re.search(r'unsupported key: Type\("([a-z0-9@.-]{1,64})"\)', told):
+        return f"SSH keys of type {found[1]} are not supported, only ed25519 and rsa"
+    return "the identity is damaged"
 
 
 def parse_recipient(text: str) -> Any:

@@ -53,6 +53,16 @@ def test_every_place_is_tried(tmp_path: Path) -> None:
         assert identity not in repr(found)
 
 
+@pytest.mark.parametrize("form", ["openssh", "pem"])
+def test_an_ecdsa_key_is_not_supported_and_not_damaged(tmp_path: Path, form: str) -> None:
+    path, _ = ssh_key(tmp_path, "ecdsa")
+    if form == "pem":
+        subprocess.run(["ssh-keygen", "-q", "-p", "-m", "PEM", "-N", "", "-f", str(path)], check=True)
+
+    with pytest.raises(SecretError, match="type ecdsa are not supported, only ed25519 and rsa"):
+        identities.find({"SOPS_AGE_SSH_PRIVATE_KEY_FILE": str(path)}, tmp_path)
+
+
 def test_the_config_folder_of_xdg_comes_before_the_home(tmp_path: Path) -> None:
     identity, _ = age.generate()
     folder = tmp_path / "xdg/sops/age"
