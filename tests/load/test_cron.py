@@ -32,6 +32,15 @@ def test_sunday_is_0_and_7(text: str, weekdays: set[int]) -> None:
     assert parse_cron(text).weekdays == weekdays
 
 
+@pytest.mark.parametrize(
+    "text", ["*/59 * * * *", "0 */23 * * *", "0 0 */30 * *", "0 0 1 */11 *", "0 0 * * */6"]
+)
+def test_the_largest_step_meets_two_numbers(text: str) -> None:
+    cron = parse_cron(text)
+
+    assert 2 in {len(each) for each in (cron.minutes, cron.hours, cron.days, cron.months, cron.weekdays)}
+
+
 def test_a_number_with_a_step_goes_on_to_the_end() -> None:
     assert parse_cron("50/3 * * * *").minutes == {50, 53, 56, 59}
 
@@ -52,6 +61,12 @@ def test_a_number_with_a_step_goes_on_to_the_end() -> None:
         ("mon * * * *", '"mon" is not a minute'),
         ("5-1 * * * *", "runs backwards"),
         ("*/0 * * * *", "steps by 0"),
+        ("*/60 * * * *", "steps by 60 for the minute, 59 at most"),
+        ("*/61 * * * *", "steps by 61 for the minute"),
+        ("0 */24 * * *", "steps by 24 for the hour, 23 at most"),
+        ("0 0 1/31 * *", "steps by 31 for the day of month, 30 at most"),
+        ("0 0 1 */12 *", "steps by 12 for the month, 11 at most"),
+        ("0 0 * * 0-7/7", "steps by 7 for the day of week, 6 at most"),
         ("1,,2 * * * *", '"" is not a minute'),
         ("-1 * * * *", "is not a minute"),
         ("1- * * * *", "is not a minute"),
