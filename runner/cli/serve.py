@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.boundary import OK
+from runner.errors import UsageError
 
 if TYPE_CHECKING:
     from runner.app import App
@@ -42,6 +44,9 @@ def command(directory: Path, node: str | None, drain: float, log_format: str | N
     from runner.app import App
     from runner.serve.logs import configure
 
+    if math.isnan(drain):
+        # It is neither below nor above any bound, and no wait for it ends.
+        raise UsageError("--drain is no number of seconds", hint="for example --drain 30")
     app = App.open(directory, os.environ)
     configure(sys.stderr, form=log_format)
     asyncio.run(_serve(app, node, drain))

@@ -7,6 +7,7 @@ import time
 from contextlib import closing
 
 import httpx
+import pytest
 from served import prepare, serving, settings, smtp_server, until, welcome
 from workspace import Workspace
 
@@ -95,3 +96,12 @@ def test_an_old_run_of_the_command_line_is_pruned_where_no_service_runs(workspac
         time.sleep(0.01)
 
     assert len(workspace.call("runs", "list", "--format", "json").json["runs"]) == 1
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "-1", "soon"])
+def test_a_drain_is_a_number_of_seconds(workspace: Workspace, seconds: str) -> None:
+    # A workspace that ends the start all the same: what is wrong with the call is said first.
+    workspace.settings("workspce: x\n")
+    answer = workspace.call("serve", f"--drain={seconds}")
+
+    assert (answer.code, "--drain" in answer.err) == (2, True), answer.err
