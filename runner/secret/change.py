@@ -54,7 +54,7 @@ def open_bytes(store: CredentialStore, path: Path, data: bytes) -> edit.Opened:
     """Decrypt a version of a file; SecretError that names the file, its recipients and the places searched."""
     shown = store.shown(path)
     try:
-        parsed = document.parse(data)
+        parsed = document.parse(data, path.stem)
     except SecretError as error:
         raise SecretError(f"{shown}: {error.message}", hint=error.hint) from None
     found = store.keys()

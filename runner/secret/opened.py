@@ -39,7 +39,7 @@ class Opened:
             if self.path.suffix == ".age":
                 age.check(self.data)
                 return []
-            self.document = document.parse(self.data)
+            self.document = document.parse(self.data, name)
             self.positions = policy.positions(self.document.root)
             problems = policy.check(self.document)
             return problems or typed.check(policy.claimed(self.document), name, values=False)[1]

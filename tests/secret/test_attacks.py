@@ -142,7 +142,8 @@ ATTACKS: dict[str, tuple[Edit, bool, str]] = {
         False, "anchor|alias",
     ),
     "an anchor nobody uses": (sub("label: ENC", "label: &a ENC"), True, "anchor"),
-    "a merge key": (insert("<<: {}"), True, "not a text|empty"),
+    "a merge key": (insert("<<: {a: b}"), False, "merge keys are not allowed"),
+    "an empty merge key": (insert("<<: {}"), True, "not a text|empty"),
     "a tag": (sub("label: ENC", "label: !!str ENC"), True, "tag"),
     "a key twice": (doubled, False, "twice"),
     "something behind a value": (
@@ -164,7 +165,7 @@ ATTACKS: dict[str, tuple[Edit, bool, str]] = {
     "JSON": (lambda text: '{"a": 1, "sops": {}}', False, "JSON"),
     "a list": (lambda text: "- a\n", False, "not a mapping"),
     "deep nesting": (lambda text: "a: " + "[" * 30_000, False, "deeper"),
-    "git's conflict marks": (sub("sops:\n", "<<<<<<< HEAD\nsops:\n"), False, "not YAML"),
+    "git's conflict marks": (sub("sops:\n", "<<<<<<< HEAD\nsops:\n"), False, "conflict marks"),
     "a NUL": (sub("label: ", "label: \0"), False, "not YAML|character"),
 }  # fmt: skip
 

@@ -64,6 +64,23 @@ def test_one_value_changed_on_both_sides_needs_a_decision_and_is_not_shown(space
     assert (content["auth"]["password"], content["label"]) == ("CANARY-theirs", "T")
 
 
+def test_every_reader_of_a_conflict_names_the_command_that_resolves_it(space: Space) -> None:
+    branches(space, [("label", "Ours")], [("label", "Theirs")])
+    lines = space.path().read_text().splitlines()
+    store = space.store()
+    [found] = store.check("marketing", False)
+
+    assert "conflict marks" in found.message
+    assert (found.line, found.hint) == (
+        next(n for n, line in enumerate(lines, 1) if line.startswith("<<<<<<<")),
+        "flowpost secrets resolve marketing",
+    )
+    for action in (store.get, lambda name: change.set_value(store, name, "label", "x")):
+        with pytest.raises(SecretError, match="conflict marks") as caught:
+            action("marketing")
+        assert caught.value.hint == "flowpost secrets resolve marketing"
+
+
 def test_without_a_conflict_there_is_nothing_to_merge(space: Space) -> None:
     space.put()
     git(space, "init", "-q")

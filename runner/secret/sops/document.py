@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Series
 from dataclasses import dataclass
@@ -50,13 +51,27 @@ class Document:
         return plain
 
 
-def parse(data: bytes) -> Document:
-    """Parse an encrypted file; FormatError (a SecretError) for what is not one."""
+def parse(data: bytes, name: str = "NAME") -> Document:
+    """Parse an encrypted file; FormatError (a SecretError) for what is not one.
+
+    ``name`` is the credential's, for the hint in the middle of a merge.
+    """
     text = nodes.read_text(data)
     stripped = text.lstrip()
     if stripped.startswith("{"):
         raise FormatError("JSON files are not supported, only YAML is", line=1, column=1)
-    root = nodes.compose(text)
+    try:
+        root = nodes.compose(text)
+    except FormatError:
+        if marks := re.search(r"^<{7} ", text, re.MULTILINE):
+            line = text.count("\n", 0, marks.start()) + 1
+            raise FormatError(
+                "not YAML: git's conflict marks are in the file, two branches changed it",
+                line=line,
+                column=1,
+                hint=f"flowpost secrets resolve {name}",
+            ) from None
+        raise
     return Document(text, root, metadata.read(root))
 
 
@@ -74,8 +89,15 @@ def places(node: Node, path: tuple[str, ...] = ()) -> Iterator[Place]:
 
 
 def _key(key: Scalar) -> str:
+    if key.plain and key.text == "<<":
+        raise FormatError(
+            'key "<<" is a merge key and not a text: merge keys are not allowed',
+            line=key.line,
+            column=key.column,
+            hint="write out the keys that it stands for",
+        )
     leaf = resolve(key) if key.plain or key.tag else Leaf("str", key.text)
-    if leaf is None or leaf.kind != "str" or (key.plain and key.text == "<<"):
+    if leaf is None or leaf.kind != "str":
         raise FormatError(
             f'key "{key.text}" is not a text', line=key.line, column=key.column, hint="quote it"
         )
