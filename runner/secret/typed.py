@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from runner.diagnostic import Severity
@@ -157,7 +157,7 @@ def _field(field: Field, value: Any, path: Path, values: bool, problems: list[Pr
         return None
     wrong = _wrong(field, value)
     if wrong:
-        problems.append(Problem(path, f'"{where}" {wrong}'))
+        problems.append(Problem(path, f'"{where}" {wrong}', hint=_nearest(value.text, field.choices)))
         return None
     return value.value()
 
@@ -224,12 +224,17 @@ def _list(field: Field, value: Any, path: Path, values: bool, problems: list[Pro
 
 
 def _unknown(key: str, path: Path, known: Iterable[str], what: str) -> Problem:
+    names = list(known)
+    hint = _nearest(key, names) or f"known keys: {', '.join(names)}"
+    return Problem(path, f'"{key}" is not a key of {what}', hint=hint)
+
+
+def _nearest(text: str, names: Sequence[str]) -> str:
+    """The hint for a word that is mistyped; it quotes the word that was meant, never ``text``."""
     from difflib import get_close_matches
 
-    names = list(known)
-    near = get_close_matches(key, names, 1)
-    hint = f'did you mean "{near[0]}"?' if near else f"known keys: {', '.join(names)}"
-    return Problem(path, f'"{key}" is not a key of {what}', hint=hint)
+    near = get_close_matches(text, names, 1)
+    return f'did you mean "{near[0]}"?' if near else ""
 
 
 def _lower(text: str) -> str:

@@ -271,6 +271,25 @@ def test_a_provider_that_knows_one_username_warns_of_another(space: Space) -> No
     assert space.store().check("marketing", True) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"provider": "gmial"}, 'did you mean "gmail"?'),
+        ({"auth": {**LOGIN, "type": "pasword"}}, 'did you mean "password"?'),
+        ({"server": {"host": "h", "port": 587, "encryption": "startls"}}, 'did you mean "starttls"?'),
+        ({"provider": "hunter2"}, ""),
+    ],
+)
+def test_a_word_that_is_mistyped_gets_the_nearest_that_there_is(
+    changes: dict[str, Any], hint: str, space: Space
+) -> None:
+    space.put({**SMTP, **changes})
+    found = space.store().check("marketing", True)
+
+    assert [finding.hint for finding in found if "is not one of" in finding.message] == [hint]
+    assert "hunter2" not in str(found)
+
+
 def test_findings_have_the_place_of_their_key(space: Space) -> None:
     path = space.put(server={"host": "a b", "port": 587})
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if "host:" in text)
