@@ -240,7 +240,14 @@ def verify(directory: Path, names: tuple[str, ...], no_key: bool, accept_older: 
     from runner.secret import survey
 
     store = _store(directory)
-    chosen = list(names) or store.names()
+    there = store.names()
+    for name in names:
+        if name not in there:
+            try:
+                store.path(name)
+            except SecretError as error:
+                raise UsageError(error.message, hint=error.hint) from None
+    chosen = list(names) or there
     findings = survey.verify(store, chosen, use_key=not no_key, accept_older=accept_older, strays=not names)
     good = not has_errors(findings)
     if form == "json":

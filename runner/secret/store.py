@@ -108,14 +108,15 @@ class CredentialStore:
         ``unruled`` is how grave it is that .sops.yaml cannot be used; that it is missing ``unruled()`` says.
         """
         with self._lock:
+            shown = f"{self.shown(self.folder)}/{name}"
             try:
                 path = self.path(name)
                 shown = self.shown(path)
                 data = files.read(path)
             except SecretError as error:
-                return [_diagnostic(f"{self.shown(self.folder)}/{name}", error)]
+                return [_diagnostic(shown, error)]
             except FileNotFoundError:
-                return [_diagnostic(f"{self.shown(self.folder)}/{name}", SecretError("the file is gone"))]
+                return [_diagnostic(shown, SecretError("the file is gone"))]
             opened = Opened(path, data)
             problems = opened.check_form(name)
             usable = not any(problem.severity == "error" for problem in problems)

@@ -185,7 +185,8 @@ def test_a_whole_credential_is_not_made_against_the_options(
         (("set", "marketing", "auth"), 1, "is not a field"),
         (("set", "marketing", "advanced.rates"), 1, "is a list"),
         (("set", "nobody", "label"), 1, "no credential"),
-        (("verify", "nobody"), 1, "no credential"),
+        (("verify", "nobody"), 2, 'there is no credential "nobody"'),
+        (("verify", "marketing", "marketin"), 2, 'did you mean "marketing"?'),
         (("edit", "nobody"), 1, "no credential"),
         (("resolve", "marketing"), 1, "no conflict"),
         (("add-recipient", "age1nonsense"), 1, "is not a recipient"),
@@ -277,6 +278,16 @@ def test_verify_without_a_key_works_in_a_fork(shell: Shell) -> None:
     assert shell("verify")[0] == 1
     shell.space.path().write_text("name: marketing\n")
     assert shell("verify", "--no-key")[0] == 1
+
+
+def test_a_file_that_is_too_large_is_named_with_its_ending(shell: Shell) -> None:
+    shell.space.path().write_bytes(b"#" * (1 << 20) + b"#")
+    code, out, _ = shell("verify")
+
+    assert (code, out.startswith("secrets/marketing.yaml:1:1: error: the file has 1048577 bytes")) == (
+        1,
+        True,
+    )
 
 
 def test_verify_finds_files_that_are_no_credentials(shell: Shell) -> None:
