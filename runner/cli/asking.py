@@ -6,6 +6,9 @@ import sys
 
 import click
 
+from runner.cli.boundary import printable
+from runner.errors import FlowpostError, SecretError
+
 
 def say(text: str) -> None:
     """Tell something, on stderr."""
@@ -37,6 +40,23 @@ def value(field: str) -> str:
     text = sys.stdin.read(1 << 20)
     inside = text.removesuffix("\n").removesuffix("\r")
     return text if "\n" in inside else inside
+
+
+def edit_again(error: FlowpostError) -> bool:
+    """Show why an edit is refused, and ask whether to go on with it; nobody is asked without a terminal.
+
+    SecretError when the person has enough, for what was wrong is said already.
+    """
+    if not sys.stdin.isatty():
+        return False
+    line = getattr(error, "line", 0)
+    where = f"line {line}: " if line else ""
+    say(printable(f"error: {where}{error.message}"))
+    if error.hint:
+        say(printable(f"  hint: {error.hint}"))
+    if not click.confirm("edit again?", default=True, err=True):
+        raise SecretError("nothing was written") from error
+    return True
 
 
 def tree_from_stdin() -> dict[str, object]:

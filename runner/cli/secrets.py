@@ -151,7 +151,11 @@ def edit(directory: Path, name: str) -> int:
     from runner.secret import change, editor
 
     store = _store(directory)
-    path = change.edit_text(store, name, lambda text: editor.run(text, f"{name}.yaml", os.environ))
+
+    def run(text: str) -> str:
+        return editor.run(text, f"{name}.yaml", os.environ)
+
+    path = change.edit_text(store, name, run, asking.edit_again)
     click.echo(f"wrote {store.shown(path)}" if path else "nothing was changed", err=True)
     return OK
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.errors import PortError, SecretError
+from runner.errors import FlowpostError, PortError, SecretError
 from runner.secret import build, files, policy, rules, typed
 from runner.secret.fields import SHAPES, Field
 from runner.secret.sops import document, edit, encrypt, keys
@@ -125,14 +125,28 @@ def unset_value(store: CredentialStore, name: str, field: str) -> Path:
     return save(store, name, working, working.opened.seal(text))
 
 
-def edit_text(store: CredentialStore, name: str, editor: Callable[[str], str]) -> Path | None:
-    """Let ``editor`` change the text in clear; None when it changed nothing."""
+def edit_text(
+    store: CredentialStore,
+    name: str,
+    editor: Callable[[str], str],
+    again: Callable[[FlowpostError], bool] = lambda error: False,
+) -> Path | None:
+    """Let ``editor`` change the text in clear; None when it changed nothing.
+
+    When the result is refused, ``again`` says whether the editor shall have it once more, as it was left: a slip must
+    not cost the whole edit.
+    """
     working = load(store, name)
-    clear = working.opened.clear()
-    text = editor(clear)
-    if text == clear:
-        return None
-    return save(store, name, working, working.opened.seal_clear(text))
+    clear = text = working.opened.clear()
+    while True:
+        text = editor(text)
+        if text == clear:
+            return None
+        try:
+            return save(store, name, working, working.opened.seal_clear(text))
+        except (SecretError, PortError) as error:
+            if not again(error):
+                raise
 
 
 def save(store: CredentialStore, name: str, working: Working, data: bytes) -> Path:

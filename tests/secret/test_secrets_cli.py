@@ -449,6 +449,45 @@ def test_an_edit_that_breaks_a_rule_writes_nothing(shell: Shell, tmp_path: Path)
     assert "hunter2" not in out + err
 
 
+class Terminal(io.StringIO):
+    """A person's answers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("slip", "mended", "says"),
+    [
+        ("port: 25", "port: 465", "Port 25 is not allowed"),
+        ('port: "465', "port: 465", "not YAML"),
+        ("prot: 465", "port: 465", 'did you mean "port"?'),
+    ],
+)
+def test_a_refused_edit_is_given_back_to_the_editor(
+    slip: str, mended: str, says: str, shell: Shell, tmp_path: Path
+) -> None:
+    path = shell.space.put()
+    old = path.read_bytes()
+    editor = tmp_path / "editor"
+    # The second time it mends what it wrote the first time.
+    editor.write_text(f"#!/bin/sh\nsed -i 's/{slip}/{mended}/;t;s/port: 587/{slip}/' \"$1\"\n")
+    editor.chmod(0o755)
+    shell.monkeypatch.setenv("EDITOR", str(editor))
+    calls = ["-C", str(shell.space.root), "secrets", "edit", "marketing"]
+    shell.monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    declined = main(calls), shell.capsys.readouterr().err
+    assert (declined[0], path.read_bytes(), declined[1].count(says)) == (1, old, 1)
+    shell.monkeypatch.setattr("sys.stdin", Terminal("\n"))
+    accepted = main(calls), shell.capsys.readouterr().err
+
+    assert accepted[0] == 0, accepted[1]
+    assert "edit again?" in accepted[1]
+    assert says in accepted[1]
+    assert content(shell.space)["server"]["port"] == 465
+    assert "hunter2" not in declined[1] + accepted[1]
+
+
 def without_override() -> None:
     """Root writes everywhere; without these two capabilities it is a user like any other."""
     if os.geteuid() == 0:
