@@ -53,6 +53,10 @@ class Carriage(Protocol):
         """
         ...
 
+    def arrived(self, number: int) -> None:
+        """Note, where nobody has, that row ``number``'s message was accepted for everybody."""
+        ...
+
     def abandon(self, flying: Iterable[asyncio.Future[Outcome]]) -> None:
         """Take back what can be taken back of those that ``submit`` gave: every one ends now."""
         ...
@@ -78,15 +82,12 @@ class Here:
         """See ``Carriage``."""
         assert not isinstance(written, Elsewhere)
         letter = sealed(self._flights, number, envelope, written.data, dotted=written.dotted)
-        job = self._sender.submit(credential, letter)
-        if self._flights is not None:
-            job.add_done_callback(partial(self._landed, self._flights, number))
-        return job
+        return self._sender.submit(credential, letter)
 
-    @staticmethod
-    def _landed(flights: Flights, number: int, job: asyncio.Future[Outcome]) -> None:
-        if not job.cancelled() and job.exception() is None and not job.result().rejected:
-            flights.arrived(number)
+    def arrived(self, number: int) -> None:
+        """See ``Carriage``."""
+        if self._flights is not None:
+            self._flights.arrived(number)
 
     def abandon(self, flying: Iterable[asyncio.Future[Outcome]]) -> None:
         """See ``Carriage``."""

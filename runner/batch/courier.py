@@ -283,8 +283,10 @@ class Courier:
             self._end(ready.item, RowState.UNKNOWN, error=fault, message_id=ready.written.message_id)
         else:
             self.trouble.over()
-            item, retry = ready.item, self.letters.retry
-            self._act(ready, after_outcome(item.replies, job.result(), item.attempts, retry, self.chance()))
+            item, retry, outcome = ready.item, self.letters.retry, job.result()
+            if not outcome.rejected:
+                self.carriage.arrived(item.row.number)
+            self._act(ready, after_outcome(item.replies, outcome, item.attempts, retry, self.chance()))
 
     def _failed(self, ready: Ready, envelope: Envelope, error: FlowpostError) -> None:
         item = ready.item

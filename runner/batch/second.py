@@ -111,6 +111,9 @@ class Second:
             self._leaving.append((number, tuple(envelope), written.data, written.dotted))
         return errand
 
+    def arrived(self, number: int) -> None:
+        """See ``Carriage``; the second process has noted it."""
+
     def abandon(self, flying: Iterable[asyncio.Future[Outcome]]) -> None:
         """See ``Carriage``. The second process knows best which they are."""
         self._frames.tell("abandon")
