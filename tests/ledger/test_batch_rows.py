@@ -83,3 +83,56 @@ def test_both_ways_to_sqlite_read_what_the_other_wrote(tmp_path: Path) -> None:
     assert direct.write(lambda connection: ours.records(connection, 1, 20)) == {1: record}
     direct.close()
     pooled.close()
+
+
+@BOTH
+def test_what_was_decided_about_unknown_rows_is_done_when_they_are_claimed_and_when_they_are_reopened(
+    opened: Database,
+) -> None:
+    def decide(connection: object, number: int) -> RowState:
+        return {1: RowState.SENT, 2: RowState.PENDING}.get(number, RowState.UNKNOWN)
+
+    first = begun(opened)
+    left = [Record(number, RowState.SENDING, 3) for number in (1, 2, 3)]
+    opened.write(lambda connection: first.turn(connection, left, []))
+    opened.write(first.release)
+    ours = Ours(first.serial, 20, "you", dialect=opened.dialect, last=None, decide=decide)
+    opened.write(lambda connection: ours.reopen(connection, []))
+    claim = opened.write(ours.claim)
+
+    assert claim is not None
+    assert claim.known == {
+        1: Record(1, RowState.SENT, 3, None, "resolved as sent"),
+        2: Record(2, RowState.PENDING, 0),
+        3: Record(3, RowState.UNKNOWN, 3),
+    }
+    done = [Record(number, RowState.UNKNOWN, 1) for number in range(1, 21)]
+    opened.write(lambda connection: ours.turn(connection, done, [0]))
+    assert opened.write(ours.open_chunks) == 0
+    opened.write(lambda connection: ours.reopen(connection, []))
+    assert opened.write(ours.tally) == {RowState.SENT: 1, RowState.PENDING: 1, RowState.UNKNOWN: 18}
+    assert opened.write(ours.open_chunks) == 1
+
+
+@BOTH
+def test_of_what_a_dead_process_was_sending_the_notes_know_better(opened: Database) -> None:
+    def fate(owner: str | None, number: int) -> RowState:
+        assert owner == "me"
+        return {1: RowState.SENT, 2: RowState.PENDING}.get(number, RowState.UNKNOWN)
+
+    first = begun(opened)
+    left = [Record(number, RowState.SENDING, 1) for number in (1, 2, 3)]
+    opened.write(lambda connection: first.turn(connection, left, []))
+    ours = Ours(first.serial, 20, "you", dialect=opened.dialect, last=None, fate=fate)
+    opened.write(lambda connection: ours.reopen(connection, []))
+
+    known = opened.write(lambda connection: ours.records(connection, 1, 20))
+    if opened.dialect == "sqlite":
+        assert [known[number].state for number in (1, 2, 3)] == [
+            RowState.SENT,
+            RowState.PENDING,
+            RowState.UNKNOWN,
+        ]
+    else:
+        # Whoever has them may live, on another machine.
+        assert {record.state for record in known.values()} == {RowState.SENDING}
