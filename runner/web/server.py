@@ -116,6 +116,15 @@ def _protocol(head_seconds: float, max_connections: int) -> type[asyncio.Protoco
             super().data_received(data)
             self._watch()
 
+        def handle_events(self) -> None:
+            super().handle_events()
+            # Who stands in front may have taken the other one for the length, and what follows for a request (RFC 9112
+            # section 6.1): nothing more is read from here.
+            if self.cycle is not None and {b"content-length", b"transfer-encoding"} <= {
+                name for name, _ in self.cycle.scope["headers"]
+            }:
+                self.cycle.keep_alive = False
+
         def on_response_complete(self) -> None:
             super().on_response_complete()
             if self.cycle.more_body or self.conn.trailing_data[0]:

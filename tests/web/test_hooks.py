@@ -609,6 +609,22 @@ async def test_a_caller_who_leaves_in_the_middle_of_the_body_starts_nothing() ->
     assert [event.body for _, event, _ in service.events] == [1]
 
 
+async def test_a_request_of_two_lengths_is_the_last_of_its_connection() -> None:
+    """RFC 9112 section 6.1: a proxy that went by the other length would hand on the rest as somebody else's request."""
+    service = Service()
+    smuggled = b"POST /hooks/open HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n2"
+    head = b"POST /hooks/open HTTP/1.1\r\nhost: x\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with serving(service):
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writer.write(head + b"1\r\n1\r\n0\r\n\r\n" + smuggled)
+        answers = await reader.read()
+        writer.close()
+
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert answers.startswith(b"HTTP/1.1 202")
+    assert [event.body for _, event, _ in service.events] == [1]
+
+
 async def test_the_documents_are_json_whatever_stands_in_the_request() -> None:
     service = Service()
     async with serving(service) as client:
