@@ -71,12 +71,11 @@ def _field(text: str, name: str, low: int, high: int) -> frozenset[int]:
         step = 1 if match["step"] is None else int(match["step"])
         if step == 0:
             raise ValueError(f'"{part}" steps by 0 for the {name}')
-        # Sunday is 0 and 7, so that a week has one day less than its field has numbers.
-        most = high - low - (name == "day of week")
+        # One round is meant by whoever writes it (``0 */24 * * *`` is daily); more than that is a mistake. Sunday is
+        # 0 and 7, so that a week has one day less than its field has numbers.
+        most = high - low + 1 - (name == "day of week")
         if step > most:
-            raise ValueError(
-                f'"{part}" steps by {step} for the {name}, {most} at most: it would fire once a round'
-            )
+            raise ValueError(f'"{part}" steps by {step} for the {name}, {most} at most')
         if match["first"] == "*":
             if match["last"] is not None:
                 raise ValueError(f'"{part}" is not a {name} from {low} to {high}')

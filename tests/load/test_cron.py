@@ -41,6 +41,13 @@ def test_the_largest_step_meets_two_numbers(text: str) -> None:
     assert 2 in {len(each) for each in (cron.minutes, cron.hours, cron.days, cron.months, cron.weekdays)}
 
 
+def test_a_step_of_a_whole_round_is_once_a_round() -> None:
+    cron = parse_cron("*/60 */24 */31 */12 */7")
+
+    assert (cron.minutes, cron.hours, cron.days, cron.months) == ({0}, {0}, {1}, {1})
+    assert len(cron.weekdays) == 1
+
+
 def test_a_number_with_a_step_goes_on_to_the_end() -> None:
     assert parse_cron("50/3 * * * *").minutes == {50, 53, 56, 59}
 
@@ -61,12 +68,11 @@ def test_a_number_with_a_step_goes_on_to_the_end() -> None:
         ("mon * * * *", '"mon" is not a minute'),
         ("5-1 * * * *", "runs backwards"),
         ("*/0 * * * *", "steps by 0"),
-        ("*/60 * * * *", "steps by 60 for the minute, 59 at most"),
-        ("*/61 * * * *", "steps by 61 for the minute"),
-        ("0 */24 * * *", "steps by 24 for the hour, 23 at most"),
-        ("0 0 1/31 * *", "steps by 31 for the day of month, 30 at most"),
-        ("0 0 1 */12 *", "steps by 12 for the month, 11 at most"),
-        ("0 0 * * 0-7/7", "steps by 7 for the day of week, 6 at most"),
+        ("*/61 * * * *", "steps by 61 for the minute, 60 at most"),
+        ("0 */25 * * *", "steps by 25 for the hour, 24 at most"),
+        ("0 0 1/32 * *", "steps by 32 for the day of month, 31 at most"),
+        ("0 0 1 */13 *", "steps by 13 for the month, 12 at most"),
+        ("0 0 * * 0-7/8", "steps by 8 for the day of week, 7 at most"),
         ("1,,2 * * * *", '"" is not a minute'),
         ("-1 * * * *", "is not a minute"),
         ("1- * * * *", "is not a minute"),
