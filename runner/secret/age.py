@@ -15,8 +15,10 @@ from runner.errors import SecretError
 
 MAX_BYTES = 1 << 20
 MAX_STANZAS = 1000
-MAX_SCRYPT_LOG_N = 20
-"""2**20 takes a gigabyte and some seconds; what age itself writes needs a quarter of that."""
+MAX_SCRYPT_LOG_N = 22
+"""As age itself allows: 4 GiB and some seconds. age writes 2**18; rage, and we, what takes a second, which is 2**20 or
+2**21 on a quick machine.
+"""
 
 _ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----"
 _MAGIC = b"age-encryption.org/v1\n"
@@ -184,6 +186,12 @@ def _by_passphrase(data: bytes, passphrase: str) -> bytes:
     )
     if done.returncode == 3:
         raise SecretError("the passphrase is wrong, or the age file is damaged")
+    if done.returncode < 0:
+        # Its memory is what scrypt's work is made of; here the same would end the service.
+        raise SecretError(
+            "scrypt was killed: the age file asks for more memory than there is",
+            hint="encrypt it anew with less work, as age itself does (2**18: 256 MiB)",
+        )
     # Where this interpreter cannot be started alone (an embedded one), slow is better than not at all.
     return done.stdout if done.returncode == 0 else bytes(by_passphrase.decrypt(data, passphrase))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -172,8 +173,29 @@ def test_a_whole_file_is_not_edited_in_place(space: Space) -> None:
 
 
 def test_the_work_that_a_file_may_ask_for_is_bounded_before_any_is_done(space: Space) -> None:
-    path = put(space, b"age-encryption.org/v1\n-> scrypt bBjlhJVYZeE4aqUdmtRHfw 21\nabc\n--- abc\n")
+    path = put(space, b"age-encryption.org/v1\n-> scrypt bBjlhJVYZeE4aqUdmtRHfw 23\nabc\n--- abc\n")
 
     assert path.exists()
     for store in (space.store(FLOWPOST_AGE_PASSPHRASE="x"), space.without_key()):
-        assert ["2**21" in finding.message for finding in store.check("marketing", False)] == [True]
+        assert ["2**23" in finding.message for finding in store.check("marketing", False)] == [True]
+
+
+def test_a_passphrase_that_takes_more_memory_than_there_is_ends_nobody(space: Space) -> None:
+    path = space.root / "whole.age"
+    path.write_bytes(age.encrypt_with_passphrase(b"name: x\n", "open sesame"))
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom runner.errors import SecretError\n"
+        "from runner.secret import age\n"
+        "data = Path(sys.argv[1]).read_bytes()\nage.check(data)\nimport pyrage\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (250 << 20, 250 << 20))\n"
+        "try:\n    age.decrypt(data, (), passphrase='open sesame')\n"
+        "except SecretError as error:\n    print(error.message)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (
+        0,
+        "scrypt was killed: the age file asks for more memory than there is\n",
+    )
