@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from runner.engine.leg import WHOLE, put_result
 from runner.engine.values import load_result
 from runner.errors import FlowpostError
 from runner.ledger.batches import Ours, Record, RowState
-from runner.ledger.database import rows
+from runner.ledger.database import execute, rows
 from runner.ledger.deliveries import Deliveries
 from runner.ledger.delivery import load_replies
 from runner.ledger.writer import Writer
@@ -65,6 +65,8 @@ class Carrier:
     stop: Stop
     check: bool
     resend: bool = False
+    declared: Callable[[int], bool] = lambda number: False
+    """Whether somebody has said of a row that what is unknown of it arrived."""
     at_once: int = AT_ONCE
 
     def __post_init__(self) -> None:
@@ -162,6 +164,10 @@ class Carrier:
         if not item.stretch.fresh:
 
             def work(connection: Connection) -> list[dict[str, object]]:
+                if self.declared(item.row.number):
+                    # Whoever was sending them is dead, and nobody has called them unknown yet.
+                    for message in rows(connection, "deliveries.unknown_of_run", run_id=run_id):
+                        execute(connection, "deliveries.resolve_sent", id=message["id"])
                 return [dict(row) for row in rows(connection, "runs.get_results", run_id=run_id)]
 
             known = await self.writer.write(work)

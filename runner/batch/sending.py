@@ -125,6 +125,7 @@ class Sending:
             stop=self.stop,
             check=not wishes.preflight,
             resend=wishes.resend_unknown,
+            declared=(lambda number: False) if wishes.unknown_sent is None else wishes.unknown_sent.has,
             at_once=wishes.concurrency or AT_ONCE,
         )
 

@@ -87,14 +87,27 @@ class Flights:
         try:
             os.pwrite(self._handle, what, _HEAD + number)
         except OSError:
-            # Without a file everything is unknown.
-            self.end()
+            self._void()
+
+    def _void(self) -> None:
+        """Make everything unknown: for the other process, which has this very file, and for whoever reads it later.
+
+        The head lies in a page that is there already, so that a full disk can take this.
+        """
+        assert self._handle is not None
+        try:
+            os.pwrite(self._handle, bytes(len(_KIND)), 0)
+        except OSError as exc:
+            # Raised before the message leaves, which then does not.
+            raise Unavailable(f"{self._path} cannot be written: {exc.strerror}") from exc
 
     def left(self, number: int) -> bool:
         """Whether this row's message may have left, once whoever carries it is dead."""
         if self._handle is None:
             return True
         try:
+            if os.pread(self._handle, len(_KIND), 0) != _KIND.encode():
+                return True
             return os.pread(self._handle, 1, _HEAD + number) not in (b"", b"\0")
         except OSError:
             return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -193,6 +194,27 @@ def test_what_is_left_of_such_a_batch_is_told_as_the_most_that_it_can_be(
     assert workspace.call(*ONCE, "--limit", "2").code == 0
     assert "at most 8 messages through ops" in workspace.call(*ONCE).err
     assert "messages through" not in workspace.call(*ONCE).err
+
+
+@pytest.mark.parametrize(
+    "options", [("--unknown-sent", "all"), ("--unknown-sent", "all", "--resend-unknown")]
+)
+def test_what_is_declared_sent_right_after_a_kill_is_not_mailed_again(
+    workspace: Workspace, options: tuple[str, ...]
+) -> None:
+    with smtp_server(script={"DATA_END": [*["ok"] * 6, "hang"]}) as server:
+        prepare(workspace, server, max_connections=1)
+        workspace.flow("news", TWO)
+        contacts(workspace, 8)
+        running = Running(workspace, *ONCE[1:])
+        until(lambda: len(server.received) >= 7, 60, running.err)
+        time.sleep(0.5)  # what was answered is on disk by then
+        running.kill()
+        code, summary = Running(workspace, *ONCE[1:], *options).end(60)
+        came = arrived(server)
+    assert (code, summary["unknown"]) == (0, 0)
+    assert came.pop("archive@example.org") <= 8
+    assert max(came.values()) == 1
 
 
 def test_a_refused_login_stops_such_a_batch_too(workspace: Workspace) -> None:

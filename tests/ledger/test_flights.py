@@ -161,7 +161,22 @@ def test_notes_that_cannot_be_written_any_more_are_no_notes(path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code, str(path)], timeout=60, check=True)
 
-    assert list(path.parent.iterdir()) == []
+    assert left(path, 1, 2, 100_000) == [True, True, True]
+
+
+def test_notes_that_the_second_process_cannot_write_are_none_for_the_first_either(path: Path) -> None:
+    """It was forked before the notes had their name."""
+    code = (
+        "import os, resource, sys\nfrom pathlib import Path\nfrom runner.ledger.flights import Flights\n"
+        "flights = Flights.make(Path(sys.argv[1]))\nhere, there = os.pipe()\n"
+        "if os.fork() == 0:\n    os.read(here, 1)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n    flights.leaves(100_000)\n    os._exit(0)\n"
+        "flights.begin(sys.argv[2])\nflights.leaves(1)\nassert not flights.left(2)\n"
+        "os.write(there, b'x')\nos.wait()\nassert flights.left(2)\nflights.keep()\nflights.end()\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path), ME], timeout=60, check=True)
+
+    assert left(path, 1, 2, 100_000) == [True, True, True]
 
 
 def test_where_nothing_can_be_written_there_are_no_notes(path: Path) -> None:
