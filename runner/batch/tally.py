@@ -99,7 +99,7 @@ class Tally:
     def clean(self) -> bool:
         """Whether every row is sent, or had nothing to send."""
         good = self["sent"] + self["already_sent"] + self["skipped"] + self["captured"] + self["rendered"]
-        return good == self.total
+        return good == self.total and not self["invalid"]
 
     def as_dict(self) -> dict[str, object]:
         """The summary of SPEC section 11."""

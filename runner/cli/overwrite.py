@@ -16,8 +16,6 @@ def check_target(app: App, target: Path, data: str | None) -> None:
     """UsageError when ``target`` is the data, by whatever name, or a file that the workspace is made of."""
     if data is not None and data != "-" and _same(target, Path(data)):
         raise _refused(target, "the data")
-    if not target.is_file():
-        return
     settings, root, real = app.settings, app.root.resolve(), target.resolve()
     if real in (root / "flowpost.yaml", root / ".sops.yaml"):
         raise _refused(target, "the workspace's settings")

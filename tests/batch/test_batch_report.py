@@ -70,6 +70,9 @@ def test_a_report_in_place_of_what_the_workspace_is_made_of_is_refused(ready: Wo
     assert ready.call(*BATCH).code == 0
     ready.write("templates/a.html", "<p>")
     before = (ready.root / target).read_bytes()
+    for new in ("flows/new.yaml", ".flowpost/state.db-wal"):
+        # The latter is not there now, and would be read as the ledger's own.
+        assert ready.call(*BATCH, "--report", new).code == 2
     answer = ready.call(*BATCH, "--report", target)
     assert (answer.code, "written over" in answer.err) == (2, True)
     assert (ready.root / target).read_bytes() == before
